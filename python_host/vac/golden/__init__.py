@@ -1,0 +1,1 @@
+"""The golden model: the definition of the machine, written to be read."""

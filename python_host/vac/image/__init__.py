@@ -1,0 +1,1 @@
+"""Program images: what a machine is loaded with."""

@@ -1,0 +1,213 @@
+"""The program image and its file format.
+
+A file is: the 8 bytes ``VACIMG`` 0 1, the header's length as u32, the header as UTF-8 JSON with sorted keys and no
+spaces, the segments' bytes one after another in header order, and the SHA-256 of everything before it. All integers
+are little-endian. The same image always gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..isa.limits import (
+    CELL_MASK,
+    CODE_SLOT,
+    ISA_VERSION,
+    LEAF_BITS,
+    LEAF_BYTES,
+    MAX_CODE_BYTES,
+    MAX_WINDOW_BYTES,
+    RETURN_STACK_CELLS,
+    SLOT_BITS,
+    WINDOWS,
+)
+
+MAGIC = b"VACIMG\x00\x01"
+_DIGEST_BYTES = 32
+
+
+class ImageError(Exception):
+    """The image is damaged, truncated, or says something that no machine can do."""
+
+
+PERMISSION_READ = 1
+PERMISSION_WRITE = 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """A capability: `length` bytes from `base` of a shard slot, with permissions (1 read, 2 write).
+
+    base: u32, a multiple of four. length: 0 to 2**28 bytes. An empty window has permissions 0.
+    """
+
+    slot: int = 0
+    base: int = 0
+    length: int = 0
+    permissions: int = 0
+
+    def check(self) -> None:
+        """Raises ImageError when a field is out of range."""
+        if not (
+            0 <= self.slot < 1 << SLOT_BITS
+            and 0 <= self.base <= CELL_MASK
+            and self.base % 4 == 0
+            and 0 <= self.length <= MAX_WINDOW_BYTES
+            and self.base + self.length <= 1 << 32
+            and 0 <= self.permissions <= PERMISSION_READ | PERMISSION_WRITE
+        ):
+            raise ImageError(f"impossible window: {self}")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Initial contents: `data` at `offset` of a shard slot, then zeros up to `length` bytes."""
+
+    slot: int
+    offset: int
+    length: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Image:
+    """Everything that a run starts from, but its inputs.
+
+    code_length: bytes of the code segment (slot 0 from offset 0). entry: first pc. frame: locals of the outermost
+    frame. table_base, table_entries: function table inside the code segment, one cell an entry: target in the low 24
+    bits, frame size above. windows: window registers by index. has_labels: information-flow labels are tracked.
+    """
+
+    entry: int
+    frame: int
+    code_length: int
+    segments: tuple[Segment, ...]
+    windows: tuple[tuple[int, Window], ...] = ()
+    table_base: int = 0
+    table_entries: int = 0
+    has_labels: bool = False
+    isa_version: int = ISA_VERSION
+    name: str = ""
+
+    def check(self) -> None:
+        """Raises ImageError for anything that no machine could load."""
+        if self.isa_version != ISA_VERSION:
+            raise ImageError(f"image is for ISA version {self.isa_version}, this machine has {ISA_VERSION}")
+        if not 0 < self.code_length <= MAX_CODE_BYTES:
+            raise ImageError(f"code segment of {self.code_length} bytes; 1 to {MAX_CODE_BYTES} are possible")
+        if not 0 <= self.entry < self.code_length:
+            raise ImageError(f"entry point {self.entry:#x} is outside the code segment of {self.code_length} bytes")
+        if not 0 <= self.frame <= RETURN_STACK_CELLS:
+            raise ImageError(f"frame of {self.frame} locals; the return stack has {RETURN_STACK_CELLS} cells")
+        if self.table_base % 4 or not 0 <= self.table_base <= self.code_length - 4 * self.table_entries:
+            raise ImageError("function table lies outside the code segment or is not aligned to four bytes")
+        for index, window in self.windows:
+            if not 0 <= index < WINDOWS:
+                raise ImageError(f"window {index} does not exist; there are {WINDOWS}")
+            window.check()
+        for segment in self.segments:
+            if not (
+                0 <= segment.slot < 1 << SLOT_BITS
+                and segment.offset >= 0
+                and len(segment.data) <= segment.length
+                and segment.offset + segment.length <= 1 << 32
+            ):
+                raise ImageError(f"impossible segment at slot {segment.slot}, offset {segment.offset:#x}")
+
+    @property
+    def code(self) -> bytes:
+        """The code segment's initial bytes, `code_length` long."""
+        code = bytearray(self.code_length)
+        for segment in self.segments:
+            if segment.slot == CODE_SLOT and segment.offset < self.code_length:
+                part = segment.data[: self.code_length - segment.offset]
+                code[segment.offset : segment.offset + len(part)] = part
+        return bytes(code)
+
+    def leaves(self) -> dict[tuple[int, int], bytes]:
+        """Initial memory as 4 KiB leaves, by (slot, leaf number); every leaf that a segment touches is there."""
+        leaves: dict[tuple[int, int], bytearray] = {}
+        for segment in self.segments:
+            end = segment.offset + segment.length
+            for number in range(segment.offset >> LEAF_BITS, (end + LEAF_BYTES - 1) >> LEAF_BITS):
+                leaf = leaves.setdefault((segment.slot, number), bytearray(LEAF_BYTES))
+                start = number << LEAF_BITS
+                first = max(start, segment.offset)
+                part = segment.data[first - segment.offset : start + LEAF_BYTES - segment.offset]
+                leaf[first - start : first - start + len(part)] = part
+        return {key: bytes(leaf) for key, leaf in leaves.items()}
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes."""
+        header = {
+            "isa_version": self.isa_version,
+            "name": self.name,
+            "entry": self.entry,
+            "frame": self.frame,
+            "code_length": self.code_length,
+            "table": [self.table_base, self.table_entries],
+            "has_labels": self.has_labels,
+            "windows": [[index, w.slot, w.base, w.length, w.permissions] for index, w in self.windows],
+            "segments": [[s.slot, s.offset, s.length, len(s.data)] for s in self.segments],
+        }
+        text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+        body = MAGIC + struct.pack("<I", len(text)) + text + b"".join(s.data for s in self.segments)
+        return body + hashlib.sha256(body).digest()
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Image:
+        """Inverse of `to_bytes`. Raises ImageError for anything that is not exactly one valid image."""
+        if not content.startswith(MAGIC):
+            raise ImageError("not a VAC image: the first eight bytes differ")
+        body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+        if len(content) < len(MAGIC) + 4 + _DIGEST_BYTES or hashlib.sha256(body).digest() != digest:
+            raise ImageError("image is damaged or truncated: its SHA-256 does not match")
+        try:
+            (length,) = struct.unpack_from("<I", body, len(MAGIC))
+            start = len(MAGIC) + 4
+            return _from_header(json.loads(body[start : start + length]), body[start + length :])
+        except (KeyError, TypeError, ValueError, struct.error) as error:
+            raise ImageError(f"image header is malformed: {error}") from error
+
+    def save(self, path: Path) -> None:
+        """Writes the file through a temporary name, so that no half-written image is ever seen."""
+        temporary = path.with_name(path.name + ".part")
+        temporary.write_bytes(self.to_bytes())
+        temporary.replace(path)
+
+    @staticmethod
+    def load(path: Path) -> Image:
+        """Reads a file. Raises ImageError, naming the path, or OSError."""
+        try:
+            return Image.from_bytes(path.read_bytes())
+        except ImageError as error:
+            raise ImageError(f"{path}: {error}") from error
+
+
+def _from_header(header: dict[str, Any], blobs: bytes) -> Image:
+    segments: list[Segment] = []
+    position = 0
+    for slot, offset, length, size in header["segments"]:
+        segments.append(Segment(slot, offset, length, blobs[position : position + size]))
+        position += size
+    if position != len(blobs):
+        raise ImageError(f"segments add up to {position} bytes, the file holds {len(blobs)}")
+    image = Image(
+        entry=header["entry"],
+        frame=header["frame"],
+        code_length=header["code_length"],
+        segments=tuple(segments),
+        windows=tuple((index, Window(*fields)) for index, *fields in header["windows"]),
+        table_base=header["table"][0],
+        table_entries=header["table"][1],
+        has_labels=header["has_labels"],
+        isa_version=header["isa_version"],
+        name=header["name"],
+    )
+    image.check()
+    return image

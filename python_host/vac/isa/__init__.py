@@ -1,0 +1,1 @@
+"""The one statement of the machine: everything else is derived from this package or checked against it."""
