@@ -106,9 +106,7 @@ def test_vac_command_prints_its_version() -> None:
     assert re.fullmatch(r"vac \d+\.\d+\.\d+\n", ran.stdout)
 
 
-def test_missing_compiler_says_what_where_and_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_compiler_says_what_where_and_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ToolMissing) as missing:

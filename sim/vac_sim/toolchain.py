@@ -107,9 +107,7 @@ def verilator_environment() -> dict[str, str]:
         "PYTHON3": sys.executable,
         "PERL": "perl",
         "CFG_CXXFLAGS_PCH_I": "-include",
-        "CFG_CXXFLAGS_COROUTINES": "-std=c++20 -fcoroutines"
-        if "clang" not in Path(cxx).name
-        else "-std=c++20",
+        "CFG_CXXFLAGS_COROUTINES": "-std=c++20 -fcoroutines" if "clang" not in Path(cxx).name else "-std=c++20",
         "CFG_LDLIBS_THREADS": "-pthread",
     }
     environment = dict(os.environ)

@@ -44,7 +44,9 @@ DIVIDE_ROWS = (
 )
 
 
-def _stack_alu(opcode: int, function: F, mnemonic: str, doc: str, a: int, b: int, result: int, glyph: str = "") -> Instruction:
+def _stack_alu(
+    opcode: int, function: F, mnemonic: str, doc: str, a: int, b: int, result: int, glyph: str = ""
+) -> Instruction:
     return Instruction(
         opcode, mnemonic, "", Unit.ALU, f"( a b -- r ) r: {doc}.",
         Example(f"lit {a}; lit {b}; {mnemonic}", (result,)),
@@ -186,13 +188,22 @@ def _memory_rows() -> list[Instruction]:
         access = dict(ACCESSES)[name]
         bits = 8 * access.size
         if name.startswith("ld"):
-            example = Example(f"li l0, 16; lit32 0x8081FF82; st32 l0, s; {name}p s, l0; get0", (_LOADED[name], 16 + access.size))
+            example = Example(
+                f"li l0, 16; lit32 0x8081FF82; st32 l0, s; {name}p s, l0; get0", (_LOADED[name], 16 + access.size)
+            )
             doc = f"Loads {bits} bits from address p, then adds {access.size} to the local p."
         else:
-            example = Example(f"li l0, 16; lit32 0x8081FF82; {name}p l0, s; get0; k8; k8; add; set1; ld32 s, l1", (16 + access.size, _STORED[name]))
+            example = Example(
+                f"li l0, 16; lit32 0x8081FF82; {name}p l0, s; get0; k8; k8; add; set1; ld32 s, l1",
+                (16 + access.size, _STORED[name]),
+            )
             doc = f"Stores the low {bits} bits of b to address p, then adds {access.size} to the local p."
         layout = "d4 p4" if name.startswith("ld") else "p4 b4"
-        doc += " p names a local; 15 is illegal. Where d and p name the same local, it ends as the pointer." if name.startswith("ld") else " p names a local; 15 is illegal."
+        doc += (
+            " p names a local; 15 is illegal. Where d and p name the same local, it ends as the pointer."
+            if name.startswith("ld")
+            else " p names a local; 15 is illegal."
+        )
         rows.append(_memory(0x58 + index, name + "p", access, layout, doc, example))
     for index, name in enumerate(("ld32", "ld8u", "st32", "st8")):
         access = dict(ACCESSES)[name]

@@ -61,9 +61,7 @@ class State:
     @staticmethod
     def initial(image: Image) -> State:
         """State before the first tick of a run of this image."""
-        state = State(
-            pc=image.entry, rp=image.frame, code_length=image.code_length, has_labels=image.has_labels
-        )
+        state = State(pc=image.entry, rp=image.frame, code_length=image.code_length, has_labels=image.has_labels)
         for index, window in image.windows:
             state.windows[index] = window
         if image.table_entries:
