@@ -113,8 +113,8 @@ def verilator_environment() -> dict[str, str]:
     environment = dict(os.environ)
     environment["VERILATOR_ROOT"] = str(binary.parent.parent)
     environment["PATH"] = f"{binary.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    # verilated.mk assigns these with `=`; only variables from a make command line outrank that, and MAKEFLAGS is
-    # how an environment hands them over. An enclosing make's job server is not for these builds.
+    # verilated.mk assigns these with `=`; only variables from a make command line outrank that, and MAKEFLAGS
+    # is how an environment hands them over. An enclosing make's job server is not for these builds.
     environment["MAKEFLAGS"] = " -- " + " ".join(
         f"{name}={value.replace(' ', chr(92) + ' ')}" for name, value in make_variables.items()
     )
