@@ -105,6 +105,13 @@ def test_verilated_module_counts(tmp_path: Path, environment: dict[str, str]) ->
     assert built.returncode == 0, built.stdout + built.stderr
     ran = subprocess.run([tmp_path / "obj" / "Vcounter"], capture_output=True, text=True, check=True)
     assert int(ran.stdout) == (3 + 60 * 5) % 256
+    # Larger models are compiled file by file, against a precompiled header: ask make how it would.
+    dry_run = ["make", "-n", "-B", "-C", "obj", "-f", "Vcounter.mk", "VM_PARALLEL_BUILDS=1"]
+    planned = subprocess.run(dry_run, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    compiled = [line for line in planned.stdout.splitlines() if "-include Vcounter__pch.h.fast" in line]
+    assert compiled
+    assert all(line.startswith(f"{require_cxx()} ") for line in compiled)
+    assert f"{sys.executable} {verilator_root()}/bin/verilator_includer" in built.stdout
 
 
 @pytest.mark.rtl

