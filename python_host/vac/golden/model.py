@@ -72,6 +72,8 @@ class _Operands:
     a: int = 0
     b: int = 0
     labels: int = 0
+    """Union over both."""
+    labels_a: int = 0
     sp: int = 0
 
 
@@ -275,6 +277,8 @@ class GoldenMachine:
             if cell is not None:
                 setattr(operands, name, state.cells[cell])
                 operands.labels |= state.labels[cell]
+                if name == "a":
+                    operands.labels_a = state.labels[cell]
         if row.b is Source.IMMEDIATE:
             field = row.field(FieldKind.SIGNED) or row.field(FieldKind.UNSIGNED)
             assert field
@@ -339,6 +343,7 @@ class GoldenMachine:
         elif unit in (Unit.TABLE_JUMP, Unit.TABLE_CALL):
             entry, _, aux = self._load(state.windows[TABLE_WINDOW], a * 4, 4)
             target = entry & _CODE_MASK
+            value = entry
             if unit is Unit.TABLE_CALL:
                 value = self._call(next_pc, entry >> CODE_ADDRESS_BITS)
             next_pc, flags, labels = target, BeamFlag.TAKEN, 0
@@ -414,7 +419,7 @@ class GoldenMachine:
         if row.post_increments:
             assert row.access
             cell = self._local(row.fields_by_kind[FieldKind.POINTER].extract(word))
-            state.cells[cell] = (a + row.access.size) & CELL_MASK
+            state.cells[cell], state.labels[cell] = (a + row.access.size) & CELL_MASK, operands.labels_a
         self._retire(Beam(state.pc, row.opcode, flags, labels, value, aux), next_pc)
         return None
 

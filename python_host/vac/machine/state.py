@@ -23,8 +23,8 @@ class State:
 
     pc: byte offset in the code segment. tick: retired instructions. cells: the stack RAM, data stack first (64 cells),
     then the return stack (192 cells). sp: live cells of the data stack. fp: first local of the frame and rp: first free
-    cell, both counted in the return stack. labels: label set of each stack cell. windows: 16, then the function table's.
-    cone_in, cone_out: LightCone. joins: label joins so far. digest: of all beams so far.
+    cell, both counted in the return stack. labels: label set of each stack cell. windows: 16, then the function
+    table's. cone_in, cone_out: LightCone. joins: label joins so far. digest: of all beams so far.
 
     Data-stack cells from sp upwards are not part of the state. All 192 return-stack cells are: a fresh frame sees what
     an earlier one left.

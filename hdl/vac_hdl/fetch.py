@@ -1,0 +1,246 @@
+"""Fetch unit: reads code words ahead, follows predicted branches, and hands out one aligned instruction a cycle.
+
+A branch target buffer is looked up with every word that is requested. On a hit the word is marked with the end of its
+branch, and the next word requested is the target's: a predicted taken branch costs no cycle. A mark names the
+branch's last byte and length, hence one instruction; where the instruction stream runs over a mark without meeting
+it (code that overlaps itself), the mark is dropped and fetching starts again there.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from vac.isa.encoding import LENGTH_BY_GROUP
+from vac.isa.limits import CODE_ADDRESS_BITS, LEAF_BITS
+
+from .config import CoreConfig
+from .signatures import InstructionBus
+
+WORD_ADDRESS_BITS = CODE_ADDRESS_BITS - 2
+PAGE_WORD_BITS = LEAF_BITS - 2
+PAGE_BITS = CODE_ADDRESS_BITS - LEAF_BITS
+
+MARK_LAYOUT = data.StructLayout({"present": 1, "last_byte": 2, "length": 3, "target_byte": 2})
+"""A predicted branch that ends in a word: its last byte there, its length, and where the target lies in its word."""
+
+QUEUE_ENTRY_LAYOUT = data.StructLayout({"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT})
+
+
+def instruction_length(opcode):
+    """Length in bytes from the opcode's top three bits."""
+    length = Signal(3, name="length")
+    return length, length.eq(
+        Mux(opcode[7],
+            Mux(opcode[6], LENGTH_BY_GROUP[6], Mux(opcode[5], LENGTH_BY_GROUP[5], LENGTH_BY_GROUP[4])),
+            Mux(opcode[6], Mux(opcode[5], LENGTH_BY_GROUP[3], LENGTH_BY_GROUP[2]), LENGTH_BY_GROUP[0]))
+    )  # fmt: skip
+
+
+class FetchUnit(wiring.Component):
+    """Fetch, branch target buffer, queue and aligner.
+
+    Attributes
+    bus: InstructionBus, Out.
+    redirect: In(1), fetch goes on at `redirect_pc`: In(24); what was fetched before is dropped.
+    instruction: Out(40), `instruction_pc`: Out(24), `sequential_pc`: Out(25) the address behind it,
+    `predicted_taken`: Out(1), valid while `valid`: Out(1); taken by `ready`: In(1).
+    code_words: In(23), words of the code segment, rounded up.
+    page_valid, page: code page whose frame is known, In(1), In(12); frame: In(frame_bits).
+    page_wanted: Out(1), fetching waits for page `wanted_page`: Out(12).
+    learn: In(1), enters a taken branch: `learn_last`: In(24) address of its last byte, `learn_length`: In(3),
+    `learn_target`: In(24). forget: In(1), drops the entry of `learn_last`. forget_all: In(1).
+    """
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "bus": Out(InstructionBus(config.frame_bits + PAGE_WORD_BITS)),
+                "redirect": In(1),
+                "redirect_pc": In(CODE_ADDRESS_BITS),
+                "instruction": Out(40),
+                "instruction_pc": Out(CODE_ADDRESS_BITS),
+                "sequential_pc": Out(CODE_ADDRESS_BITS + 1),
+                "predicted_taken": Out(1),
+                "valid": Out(1),
+                "ready": In(1),
+                "code_words": In(WORD_ADDRESS_BITS + 1),
+                "page_valid": In(1),
+                "page": In(PAGE_BITS),
+                "frame": In(config.frame_bits),
+                "page_wanted": Out(1),
+                "wanted_page": Out(PAGE_BITS),
+                "learn": In(1),
+                "learn_last": In(CODE_ADDRESS_BITS),
+                "learn_length": In(3),
+                "learn_target": In(CODE_ADDRESS_BITS),
+                "forget": In(1),
+                "forget_all": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        resync, resync_pc = Signal(), Signal(CODE_ADDRESS_BITS)
+        entry, entry_valid, accept = Signal(QUEUE_ENTRY_LAYOUT), Signal(), Signal()
+        hit, hit_target = Signal(), Signal(CODE_ADDRESS_BITS)
+        dropping = Signal()
+        m.d.comb += dropping.eq(self.redirect | resync)
+
+        next_word, next_byte = Signal(WORD_ADDRESS_BITS), Signal(2)
+        word, byte = Signal(WORD_ADDRESS_BITS), Signal(2)
+        with m.If(self.redirect):
+            m.d.comb += Cat(byte, word).eq(self.redirect_pc)
+        with m.Elif(resync):
+            m.d.comb += Cat(byte, word).eq(resync_pc)
+        with m.Elif(hit):
+            m.d.comb += Cat(byte, word).eq(hit_target)
+        with m.Else():
+            m.d.comb += Cat(byte, word).eq(Cat(next_byte, next_word))
+
+        in_page, beyond, request = Signal(), Signal(), Signal()
+        m.d.comb += [
+            in_page.eq(self.page_valid & (word[PAGE_WORD_BITS:] == self.page)),
+            # Words behind the code are made up: no instruction that reaches them ever retires.
+            beyond.eq(word >= self.code_words),
+            request.eq((in_page | beyond) & (accept | dropping)),
+            self.bus.address.eq(Cat(word[:PAGE_WORD_BITS], self.frame)),
+            self.bus.request.eq(request & ~beyond),
+            self.wanted_page.eq(next_word[PAGE_WORD_BITS:]),
+        ]
+        m.d.sync += [
+            next_word.eq(Mux(request, word + 1, word)),
+            next_byte.eq(Mux(request, 0, byte)),
+            self.page_wanted.eq(~(in_page | beyond)),
+        ]
+
+        requested, requested_word, requested_byte = Signal(), Signal(WORD_ADDRESS_BITS), Signal(2)
+        m.d.sync += [requested.eq(request), requested_word.eq(word), requested_byte.eq(byte)]
+        mark = Signal(MARK_LAYOUT)
+        self._branch_target_buffer(m, word, requested_word, requested_byte, mark, hit_target, resync, resync_pc)
+        m.d.comb += [
+            hit.eq(requested & mark.present),
+            entry_valid.eq(requested),
+            entry.data.eq(self.bus.data),
+            entry.word.eq(requested_word),
+            entry.mark.eq(mark),
+        ]
+        start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
+        self._align(m, entry, entry_valid, dropping, start_byte, accept, resync, resync_pc)
+        return m
+
+    def _branch_target_buffer(self, m, word, requested_word, requested_byte, mark, target, resync, resync_pc) -> None:
+        """Looks `word` up; one cycle later `mark` and `target` tell of `requested_word`."""
+        bits = self._config.branch_target_bits
+        if bits < 0:
+            return
+        tag_bits = WORD_ADDRESS_BITS - bits
+        layout = data.StructLayout({"tag": tag_bits, "last_byte": 2, "length": 3, "target": CODE_ADDRESS_BITS})
+        m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[])
+        read, write = memory.read_port(), memory.write_port()
+        valid = Signal(1 << bits)
+        found = Signal()
+        learned_word = self.learn_last[2:]
+        m.d.comb += [
+            read.addr.eq(word[:bits]),
+            read.en.eq(1),
+            write.addr.eq(learned_word[:bits]),
+            write.en.eq(self.learn),
+            write.data.tag.eq(learned_word[bits:]),
+            write.data.last_byte.eq(self.learn_last[:2]),
+            write.data.length.eq(self.learn_length),
+            write.data.target.eq(self.learn_target),
+        ]
+        # What is being forgotten in this cycle must not be found by the look-up that starts in it.
+        m.d.sync += found.eq(valid.bit_select(word[:bits], 1) & ~(self.forget | self.forget_all | resync))
+        with m.If(self.learn):
+            m.d.sync += valid.bit_select(learned_word[:bits], 1).eq(1)
+        with m.Elif(self.forget):
+            m.d.sync += valid.bit_select(learned_word[:bits], 1).eq(0)
+        with m.Elif(resync):
+            m.d.sync += valid.bit_select(resync_pc[2 : 2 + bits], 1).eq(0)
+        with m.If(self.forget_all):
+            m.d.sync += valid.eq(0)
+        # An entry that is being replaced while it is read is skipped this once.
+        collided = Signal()
+        m.d.sync += collided.eq(self.learn & (learned_word[:bits] == word[:bits]))
+        m.d.comb += [
+            mark.present.eq(
+                found & ~collided & (read.data.tag == requested_word[bits:]) & (requested_byte <= read.data.last_byte)
+            ),
+            mark.last_byte.eq(read.data.last_byte),
+            mark.length.eq(read.data.length),
+            mark.target_byte.eq(read.data.target[:2]),
+            target.eq(read.data.target),
+        ]
+
+    def _align(self, m, entry, entry_valid, dropping, start_byte, accept, resync, resync_pc) -> None:
+        """Queue of three words, and the instruction at its head."""
+        queue = [Signal(QUEUE_ENTRY_LAYOUT, name=f"queue_{index}") for index in range(3)]
+        count = Signal(2)
+        offset = Signal(2)
+        first, second = queue[0], queue[1]
+        window = Cat(first.data, second.data)
+        aligned = Signal(40)
+        with m.Switch(offset):
+            for value in range(4):
+                with m.Case(value):
+                    m.d.comb += aligned.eq(window[8 * value : 8 * value + 40])
+        length, length_rule = instruction_length(aligned[:8])
+        end = Signal(4)  # one past the last byte, counted from the first word's byte 0
+        m.d.comb += [length_rule, end.eq(offset + length)]
+        spans = Signal()
+        m.d.comb += spans.eq(end > 4)
+
+        met_first, met_second, met = Signal(), Signal(), Signal()
+        for word, is_met, base in ((first, met_first, 0), (second, met_second, 4)):
+            m.d.comb += is_met.eq(
+                word.mark.present & (word.mark.length == length) & (end == (word.mark.last_byte + base + 1))
+            )
+        # A marked first word is followed by its target's word, not by the next one.
+        broken = Signal()
+        m.d.comb += [
+            met.eq(met_first | (met_second & ~first.mark.present)),
+            broken.eq(first.mark.present & ~met_first & (end >= 4)),
+        ]
+        enough = Signal()
+        m.d.comb += enough.eq(Mux(spans, count >= 2, count >= 1))
+        must_resync = Signal()
+        m.d.comb += [
+            must_resync.eq(broken & (count >= 1)),
+            self.valid.eq(enough & ~must_resync),
+            self.instruction.eq(aligned),
+            self.instruction_pc.eq(Cat(offset, first.word)),
+            self.sequential_pc.eq(self.instruction_pc + length),
+            self.predicted_taken.eq(met),
+            resync.eq(must_resync & ~self.redirect),
+            resync_pc.eq(self.instruction_pc),
+        ]
+        taken = Signal()
+        m.d.comb += taken.eq(self.valid & self.ready)
+        pops = Signal(2)
+        with m.If(taken):
+            with m.If(met):
+                m.d.comb += pops.eq(Mux(met_first, 1, 2))
+                m.d.sync += offset.eq(Mux(met_first, first.mark.target_byte, second.mark.target_byte))
+            with m.Else():
+                m.d.comb += pops.eq(end[2:4])
+                m.d.sync += offset.eq(end[:2])
+        left = Signal(2)
+        m.d.comb += left.eq(count - pops)
+        # A word requested now arrives in the next cycle, behind the one that is arriving.
+        m.d.comb += accept.eq((left + entry_valid) < 3)
+        m.d.sync += count.eq(left + entry_valid)
+        shifted = [Signal(QUEUE_ENTRY_LAYOUT, name=f"shifted_{index}") for index in range(3)]
+        for index in range(3):
+            with m.Switch(pops):
+                for amount in range(3):
+                    with m.Case(amount):
+                        m.d.comb += shifted[index].eq(queue[min(index + amount, 2)])
+            with m.If(entry_valid & (left == index)):
+                m.d.sync += queue[index].eq(entry)
+            with m.Else():
+                m.d.sync += queue[index].eq(shifted[index])
+        with m.If(dropping):
+            m.d.sync += [count.eq(0), offset.eq(start_byte)]

@@ -1,0 +1,143 @@
+"""Windows and translation: from a pointer to a frame of memory."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from vac.isa.limits import CELL_BITS, LEAF_BITS, SLOT_BITS, WINDOWS
+
+from .config import CoreConfig
+
+LEAF_NUMBER_BITS = CELL_BITS - LEAF_BITS
+WINDOW_INDEX_BITS = 5
+WINDOW_LENGTH_BITS = 29
+
+WINDOW_LAYOUT = data.StructLayout({"base": 32, "length": WINDOW_LENGTH_BITS, "permissions": 2, "slot": SLOT_BITS})
+"""A capability: see `vac.image.image.Window`. An empty one is all zeros."""
+
+
+def translation_layout(config: CoreConfig) -> data.StructLayout:
+    """Where a leaf lies: its frame, whether stores may go ahead, and its label set."""
+    return data.StructLayout({"frame": config.frame_bits, "writable": 1, "labels": config.label_bits})
+
+
+def window_translation_layout(config: CoreConfig) -> data.StructLayout:
+    """Translation of the leaf that a window was last used for."""
+    return data.StructLayout({"leaf": LEAF_NUMBER_BITS, "at": translation_layout(config)})
+
+
+class WindowFile(wiring.Component):
+    """The window registers, each with the translation of the leaf it was last used for.
+
+    Attributes: index: In(5), looked up every cycle in which `enable`: In(1). window: Out, translation: Out,
+    translation_valid: Out(1), of that index from the next cycle on.
+    write: In(1), `write_index`: In(5), `write_window`: In: sets a window and forgets its translation.
+    fill: In(1), `fill_index`: In(5), `fill_translation`: In: gives a window its translation.
+    forget: In(1), forgets all translations. A look-up in the cycle of a write sees the old window.
+    """
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._translation = window_translation_layout(config)
+        super().__init__(
+            {
+                "index": In(WINDOW_INDEX_BITS),
+                "enable": In(1),
+                "window": Out(WINDOW_LAYOUT),
+                "translation": Out(self._translation),
+                "translation_valid": Out(1),
+                "write": In(1),
+                "write_index": In(WINDOW_INDEX_BITS),
+                "write_window": In(WINDOW_LAYOUT),
+                "fill": In(1),
+                "fill_index": In(WINDOW_INDEX_BITS),
+                "fill_translation": In(self._translation),
+                "forget": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # Reads and writes never meet: windows are written while nothing is in the pipeline behind.
+        m.submodules.windows = windows = Memory(shape=WINDOW_LAYOUT, depth=32, init=[])
+        m.submodules.translations = translations = Memory(shape=self._translation, depth=32, init=[])
+        window_read, window_write = windows.read_port(), windows.write_port()
+        translation_read, translation_write = translations.read_port(), translations.write_port()
+        valid = Signal(WINDOWS + 1)
+        looked_up = Signal(WINDOW_INDEX_BITS)
+        m.d.comb += [
+            window_read.addr.eq(self.index),
+            window_read.en.eq(self.enable),
+            translation_read.addr.eq(self.index),
+            translation_read.en.eq(self.enable),
+            self.window.eq(window_read.data),
+            self.translation.eq(translation_read.data),
+            self.translation_valid.eq(valid.bit_select(looked_up, 1)),
+            window_write.addr.eq(self.write_index),
+            window_write.en.eq(self.write),
+            window_write.data.eq(self.write_window),
+            translation_write.addr.eq(self.fill_index),
+            translation_write.en.eq(self.fill),
+            translation_write.data.eq(self.fill_translation),
+        ]
+        with m.If(self.enable):
+            m.d.sync += looked_up.eq(self.index)
+        with m.If(self.forget):
+            m.d.sync += valid.eq(0)
+        with m.Else():
+            with m.If(self.fill):
+                m.d.sync += valid.bit_select(self.fill_index, 1).eq(1)
+            with m.If(self.write):
+                m.d.sync += valid.bit_select(self.write_index, 1).eq(0)
+        return m
+
+
+class Tlb(wiring.Component):
+    """Shared translation look-aside buffer, direct-mapped, filled by the host.
+
+    Attributes: slot: In(8), leaf: In(20), looked up every cycle. hit: Out(1), translation: Out, one cycle later.
+    write: In(1), `write_slot`, `write_leaf`, `write_valid`: In(1), `write_translation`: fills or empties the entry that
+    (slot, leaf) maps to.
+    """
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._bits = config.tlb_bits
+        self._translation = translation_layout(config)
+        super().__init__(
+            {
+                "slot": In(SLOT_BITS),
+                "leaf": In(LEAF_NUMBER_BITS),
+                "hit": Out(1),
+                "translation": Out(self._translation),
+                "write": In(1),
+                "write_slot": In(SLOT_BITS),
+                "write_leaf": In(LEAF_NUMBER_BITS),
+                "write_valid": In(1),
+                "write_translation": In(self._translation),
+            }
+        )
+
+    def _entry(self, slot, leaf):
+        """Entry number: low leaf bits, turned by the slot so that equal leaves of two slots do not collide."""
+        return (leaf ^ (slot << (self._bits - 2)))[: self._bits]
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layout = data.StructLayout({"valid": 1, "slot": SLOT_BITS, "leaf": LEAF_NUMBER_BITS, "at": self._translation})
+        m.submodules.entries = entries = Memory(shape=layout, depth=1 << self._bits, init=[])
+        read, write = entries.read_port(), entries.write_port()
+        asked_slot, asked_leaf = Signal(SLOT_BITS), Signal(LEAF_NUMBER_BITS)
+        m.d.sync += [asked_slot.eq(self.slot), asked_leaf.eq(self.leaf)]
+        m.d.comb += [
+            read.addr.eq(self._entry(self.slot, self.leaf)),
+            read.en.eq(1),
+            self.hit.eq(read.data.valid & (read.data.slot == asked_slot) & (read.data.leaf == asked_leaf)),
+            self.translation.eq(read.data.at),
+            write.addr.eq(self._entry(self.write_slot, self.write_leaf)),
+            write.en.eq(self.write),
+            write.data.valid.eq(self.write_valid),
+            write.data.slot.eq(self.write_slot),
+            write.data.leaf.eq(self.write_leaf),
+            write.data.at.eq(self.write_translation),
+        ]
+        return m
