@@ -1157,6 +1157,7 @@ class Core(wiring.Component):
             HostRegister.FAULT_SLOT: self.fault_slot,
             HostRegister.FAULT_LEAF: self.fault_leaf,
             HostRegister.IDENTITY: Const(identity, 32),
+            HostRegister.FAULT_LABELS: self.fault_labels,
         }  # fmt: skip
         number = Signal(8, name="host_register")
         in_registers, in_windows, in_frames = Signal(), Signal(), Signal()

@@ -76,7 +76,9 @@ class HostRegister(IntEnum):
     BEAMS_LOST = 33
     """Beams that were dropped at a full port since it was last written."""
     IDENTITY = 34
-    """Read-only: ISA version in bits 0-7, log2 of frames in bits 8-15, log2 of TLB entries in bits 16-23, label bits above."""
+    """Read-only: ISA version in bits 0-7, log2 of frames in 8-15, log2 of TLB entries in 16-23, label bits in 24-31."""
+    FAULT_LABELS = 35
+    """Read-only: label set of the store that faulted with `FaultKind.LABELS`."""
 
 
 class TlbEntryBit(IntFlag):

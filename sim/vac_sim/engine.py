@@ -1,0 +1,354 @@
+"""The `rtl` engine: the Verilated core behind the `Machine` protocol."""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vac.image.image import Image, Window
+from vac.isa.beam import BEAM_BYTES
+from vac.isa.limits import LEAF_BITS, LEAF_BYTES, STACK_RAM_CELLS, WINDOWS
+from vac.isa.ports import SYSTEM_CALLS
+from vac.isa.sqi import Sqi
+from vac.isa.state_map import (
+    LABEL_RAM_BASE,
+    REGISTER_BASE,
+    STACK_RAM_BASE,
+    WINDOW_BASE,
+    BeamControlBit,
+    HostRegister,
+    StopCode,
+    WindowWord,
+)
+from vac.isa.table import BY_MNEMONIC
+from vac.isa.traps import Trap
+from vac.machine.protocol import Answer, Event, EventKind, Leaf, MachineError, PageMiss, Stop, StopReason
+from vac.machine.state import State, Status
+from vac_hdl.config import SIMULATION, CoreConfig
+
+from .model import RunResult, load_model
+
+_CHUNK_BEAMS = 1 << 16
+_HANG_CYCLES = 1 << 20
+"""More cycles than this without a stop or a retired instruction mean that the core hangs."""
+_BUDGET_MAX = (1 << 32) - 1
+
+RETIRED_DTYPE = np.dtype(
+    [
+        ("beam", np.uint8, BEAM_BYTES),
+        ("digest", np.uint64),
+        ("next_pc", np.uint32),
+        ("coherence", np.uint16),
+        ("entropy", np.uint16),
+        ("drift", np.uint16),
+        ("mispredictions", np.uint16),
+        ("history", np.uint16),
+        ("sp", np.uint8),
+        ("rp", np.uint8),
+        ("fp", np.uint8),
+        ("reserved", np.uint8, 3),
+    ],
+    align=True,
+)
+"""Mirror of `Retired` in harness.h."""
+
+
+class CoreHung(MachineError):
+    """The core neither stopped nor retired an instruction for a million cycles."""
+
+
+class OutOfFrames(MachineError):
+    """Every frame holds a leaf; one has to be evicted first."""
+
+
+@dataclass
+class RtlOptions:
+    """How the simulated surroundings behave. None of it may change a beam.
+
+    config: the build of the core. keeps_beams: collect the beam stream for `drain_beams`. keeps_retired: collect
+    the retire port's records for `drain_retired`. ready_256: beams are taken with this probability / 256. seed: of
+    that probability. traced: a build that can write waveforms.
+    """
+
+    config: CoreConfig = SIMULATION
+    keeps_beams: bool = True
+    keeps_retired: bool = False
+    ready_256: int = 256
+    seed: int = 1
+    traced: bool = False
+
+
+_EVENT_KINDS = {
+    BY_MNEMONIC["in"].opcode: EventKind.DEVICE_IN,
+    BY_MNEMONIC["out"].opcode: EventKind.DEVICE_OUT,
+    BY_MNEMONIC["sys"].opcode: EventKind.SYSTEM_CALL,
+}
+
+
+class RtlMachine:
+    """The `Machine` protocol on the Verilated core.
+
+    `cycles` counts clock cycles since construction. Raises ToolMissing or BuildFailed when the model cannot be built.
+    """
+
+    def __init__(self, options: RtlOptions | None = None) -> None:
+        self.options = options or RtlOptions()
+        self._library = load_model(self.options.config, self.options.traced)
+        self._handle = ctypes.c_void_p(self._library.rtl_new(self.options.config.frame_bits))
+        self._library.rtl_seed(self._handle, self.options.seed)
+        self.cycles = 0
+        self._beams: list[bytes] = []
+        self._retired: list[np.ndarray] = []
+        self._status, self._trap = Status.RUNNING, Trap.NONE
+        self._waiting = False
+        self._beam_buffer = np.zeros((_CHUNK_BEAMS, BEAM_BYTES), np.uint8) if self.options.keeps_beams else None
+        self._retired_buffer = np.zeros(_CHUNK_BEAMS, RETIRED_DTYPE) if self.options.keeps_retired else None
+        control = BeamControlBit.SHIP_ALL if self.options.keeps_beams else 0
+        self._write_register(HostRegister.BEAM_CONTROL, int(control))
+        for entry in range(1 << self.options.config.tlb_bits):
+            self._write_register(HostRegister.TLB_LEAF, entry)
+            self._write_register(HostRegister.TLB_ENTRY, 0)
+
+    def __del__(self) -> None:
+        handle, self._handle = getattr(self, "_handle", None), None
+        if handle:
+            self._library.rtl_free(handle)
+
+    # ---- the protocol ------------------------------------------------------------------------------------------
+
+    def load(self, image: Image) -> None:
+        image.check()
+        self._library.rtl_drop_all(self._handle)
+        for (slot, number), data in sorted(image.leaves().items()):
+            self.install(slot, number, Leaf(data))
+        self.set_state(State.initial(image))
+        self._beams, self._retired = [], []
+
+    def run(self, until_tick: int) -> Stop:
+        while True:
+            if self._status is Status.HALTED:
+                return Stop(StopReason.HALTED)
+            if self._status is Status.TRAPPED:
+                return Stop(StopReason.TRAPPED)
+            tick = self.tick
+            if tick >= until_tick:
+                return Stop(StopReason.TICK)
+            self._write_register(HostRegister.BUDGET, min(until_tick - tick, _BUDGET_MAX))
+            result = self._run_once()
+            code = StopCode(result.stop_code)
+            if code is StopCode.HALTED:
+                self._status = Status.HALTED
+            elif code is StopCode.TRAPPED:
+                self._status, self._trap = Status.TRAPPED, Trap(result.trap)
+            elif code is StopCode.PAGE:
+                return Stop(StopReason.PAGE_MISS, miss=PageMiss(result.fault_slot, result.fault_leaf))
+            elif code is StopCode.EVENT:
+                self._waiting = True
+                return Stop(StopReason.EVENT, event=self._event(result))
+            elif code is StopCode.NONE and self.tick == tick:
+                raise CoreHung(f"no instruction retired for {_HANG_CYCLES} cycles at pc {self._read_register(0):#x}")
+
+    def answer(self, answer: Answer) -> None:
+        if not self._waiting:
+            raise MachineError("no event waits for an answer")
+        self._waiting = False
+        if answer.trap:
+            self._status, self._trap = Status.TRAPPED, answer.trap
+            return
+        for slot, offset, data in answer.writes:
+            self._poke(slot, offset, data)
+        for index, window in answer.windows:
+            window.check()
+            self._write_window(index, window)
+        self._write_register(HostRegister.ANSWER_VALUE, answer.value & 0xFFFFFFFF)
+        self._write_register(HostRegister.ANSWER_FLAGS, 1 | answer.refused << 1)
+        self._write_register(HostRegister.BUDGET, 1)
+        before = self.tick
+        result = self._run_once()
+        if self.tick != before + 1:
+            raise MachineError(f"the waiting instruction did not retire: {StopCode(result.stop_code).name}")
+
+    def state(self) -> State:
+        read, wide = self._read_register, self._read_wide
+        sqi = Sqi(
+            coherence=read(HostRegister.COHERENCE),
+            entropy=read(HostRegister.ENTROPY),
+            drift=read(HostRegister.DRIFT),
+            mispredictions=read(HostRegister.MISPREDICTIONS),
+            distance=read(HostRegister.DISTANCE),
+            refusals=read(HostRegister.REFUSALS),
+            history=read(HostRegister.HISTORY),
+            last_emit=read(HostRegister.LAST_EMIT),
+        )
+        return State(
+            pc=read(HostRegister.PC),
+            tick=self.tick,
+            status=self._status,
+            trap=self._trap,
+            sp=read(HostRegister.SP),
+            rp=read(HostRegister.RP),
+            fp=read(HostRegister.FP),
+            cells=[self._read(STACK_RAM_BASE + index) for index in range(STACK_RAM_CELLS)],
+            labels=[self._read(LABEL_RAM_BASE + index) for index in range(STACK_RAM_CELLS)],
+            windows=[self._read_window(index) for index in range(WINDOWS + 1)],
+            code_length=read(HostRegister.CODE_LENGTH),
+            has_labels=bool(read(HostRegister.FLAGS) & 1),
+            sqi=sqi,
+            cone_in=wide(HostRegister.CONE_IN_LOW),
+            cone_out=wide(HostRegister.CONE_OUT_LOW),
+            joins=read(HostRegister.JOINS),
+            digest=wide(HostRegister.DIGEST_LOW),
+        )
+
+    def set_state(self, state: State) -> None:
+        if state.has_labels and not self.options.config.label_bits:
+            raise MachineError("the image declares labels, and this build of the core has none")
+        sqi = state.sqi
+        for register, value in (
+            (HostRegister.PC, state.pc),
+            (HostRegister.SP, state.sp),
+            (HostRegister.RP, state.rp),
+            (HostRegister.FP, state.fp),
+            (HostRegister.CODE_LENGTH, state.code_length),
+            (HostRegister.FLAGS, int(state.has_labels)),
+            (HostRegister.COHERENCE, sqi.coherence),
+            (HostRegister.ENTROPY, sqi.entropy),
+            (HostRegister.DRIFT, sqi.drift),
+            (HostRegister.MISPREDICTIONS, sqi.mispredictions),
+            (HostRegister.DISTANCE, sqi.distance),
+            (HostRegister.REFUSALS, sqi.refusals),
+            (HostRegister.HISTORY, sqi.history),
+            (HostRegister.LAST_EMIT, sqi.last_emit),
+            (HostRegister.JOINS, state.joins),
+            (HostRegister.ANSWER_FLAGS, 0),
+        ):
+            self._write_register(register, value)
+        for register, value in (
+            (HostRegister.TICK_LOW, state.tick),
+            (HostRegister.CONE_IN_LOW, state.cone_in),
+            (HostRegister.CONE_OUT_LOW, state.cone_out),
+            (HostRegister.DIGEST_LOW, state.digest),
+        ):
+            self._write_register(register, value & 0xFFFFFFFF)
+            self._write_register(HostRegister(register + 1), value >> 32)
+        for index in range(STACK_RAM_CELLS):
+            self._write(STACK_RAM_BASE + index, state.cells[index])
+            if self.options.config.label_bits:
+                self._write(LABEL_RAM_BASE + index, state.labels[index])
+        for index, window in enumerate(state.windows):
+            self._write_window(index, window)
+        self._status, self._trap, self._waiting = state.status, state.trap, False
+
+    def leaves(self) -> list[tuple[int, int]]:
+        keys = np.zeros(1 << self.options.config.frame_bits, np.uint64)
+        count = self._library.rtl_resident(self._handle, keys.ctypes.data, len(keys))
+        return sorted((int(key) >> 32, int(key) & 0xFFFFFFFF) for key in keys[:count])
+
+    def install(self, slot: int, number: int, leaf: Leaf) -> None:
+        if len(leaf.data) != LEAF_BYTES:
+            raise MachineError(f"a leaf has {LEAF_BYTES} bytes, not {len(leaf.data)}")
+        if not self._library.rtl_install(self._handle, slot, number, leaf.data, leaf.labels):
+            raise OutOfFrames(f"all {1 << self.options.config.frame_bits} frames are taken")
+
+    def evict(self, slot: int, number: int) -> Leaf:
+        return self._take(self._library.rtl_evict, slot, number)
+
+    def read_leaf(self, slot: int, number: int) -> Leaf:
+        return self._take(self._library.rtl_peek, slot, number)
+
+    def drain_beams(self) -> bytes:
+        beams, self._beams = b"".join(self._beams), []
+        return beams
+
+    # ---- beyond the protocol -----------------------------------------------------------------------------------
+
+    @property
+    def tick(self) -> int:
+        """Retired instructions."""
+        return self._read_wide(HostRegister.TICK_LOW)
+
+    def drain_retired(self) -> np.ndarray:
+        """Records of RETIRED_DTYPE since the last call, oldest first. Needs `keeps_retired`."""
+        retired, self._retired = self._retired, []
+        return np.concatenate(retired) if retired else np.zeros(0, RETIRED_DTYPE)
+
+    def trace_to(self, path: str) -> None:
+        """Writes a waveform (VCD) of everything from now on; an empty path ends it. Needs `traced`."""
+        if not self._library.rtl_trace(self._handle, path.encode()):
+            raise MachineError("this build of the core has no tracing; ask for RtlOptions(traced=True)")
+
+    # ---- access ------------------------------------------------------------------------------------------------
+
+    def _read(self, address: int) -> int:
+        return self._library.rtl_read(self._handle, address)
+
+    def _write(self, address: int, value: int) -> None:
+        self._library.rtl_write(self._handle, address, value)
+
+    def _read_register(self, register: int) -> int:
+        return self._read(REGISTER_BASE + register)
+
+    def _read_wide(self, low: HostRegister) -> int:
+        return self._read_register(low) | self._read_register(low + 1) << 32
+
+    def _write_register(self, register: int, value: int) -> None:
+        self._write(REGISTER_BASE + register, value)
+
+    def _read_window(self, index: int) -> Window:
+        base = WINDOW_BASE + 4 * index
+        grant = self._read(base + WindowWord.GRANT)
+        return Window(
+            grant >> 8, self._read(base + WindowWord.BASE), self._read(base + WindowWord.LENGTH), grant & 0xFF
+        )
+
+    def _write_window(self, index: int, window: Window) -> None:
+        base = WINDOW_BASE + 4 * index
+        self._write(base + WindowWord.BASE, window.base)
+        self._write(base + WindowWord.LENGTH, window.length)
+        self._write(base + WindowWord.GRANT, window.permissions | window.slot << 8)
+
+    def _take(self, function: Callable[..., int], slot: int, number: int) -> Leaf:
+        data, labels = ctypes.create_string_buffer(LEAF_BYTES), ctypes.c_uint32()
+        if not function(self._handle, slot, number, data, ctypes.byref(labels)):
+            raise MachineError(f"leaf {number} of slot {slot} is not resident")
+        return Leaf(data.raw, labels.value)
+
+    def _poke(self, slot: int, offset: int, data: bytes) -> None:
+        position = 0
+        while position < len(data):
+            number, start = (offset + position) >> LEAF_BITS, (offset + position) % LEAF_BYTES
+            leaf = self.read_leaf(slot, number)
+            part = data[position : position + LEAF_BYTES - start]
+            changed = leaf.data[:start] + part + leaf.data[start + len(part) :]
+            self.install(slot, number, Leaf(changed, leaf.labels))
+            position += len(part)
+
+    def _event(self, result: RunResult) -> Event:
+        kind, number = _EVENT_KINDS[result.fault_leaf], result.fault_slot
+        count = {EventKind.DEVICE_IN: 0, EventKind.DEVICE_OUT: 1}.get(kind)
+        if count is None:
+            count = len(SYSTEM_CALLS[number].arguments)
+        sp = self._read_register(HostRegister.SP)
+        arguments = tuple(self._read(STACK_RAM_BASE + index) for index in range(sp - count, sp))
+        return Event(kind, number, arguments, self._read_register(HostRegister.PC), self.tick)
+
+    def _run_once(self) -> RunResult:
+        result = RunResult()
+        beams, retired = self._beam_buffer, self._retired_buffer
+        self._library.rtl_run(
+            self._handle,
+            _HANG_CYCLES,
+            self.options.ready_256,
+            beams.ctypes.data if beams is not None else None,
+            len(beams) if beams is not None else 0,
+            retired.ctypes.data if retired is not None else None,
+            len(retired) if retired is not None else 0,
+            ctypes.byref(result),
+        )
+        self.cycles += result.cycles
+        if beams is not None:
+            self._beams.append(beams[: result.beams].tobytes())
+        if retired is not None:
+            self._retired.append(retired[: result.retired].copy())
+        return result

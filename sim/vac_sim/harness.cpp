@@ -1,0 +1,283 @@
+// The Verilated core with its frames, its page table and its clock.
+#include "harness.h"
+
+#include <cstring>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "Vvac_core.h"
+#include "state_map.h"
+#include "verilated.h"
+#if VM_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+constexpr uint32_t kLeafBytes = 4096;
+constexpr uint32_t kLeafWords = kLeafBytes / 4;
+
+struct Resident {
+    uint32_t frame;
+    uint32_t labels;
+    bool writable;  // a store has been let through since the leaf came in
+};
+
+uint64_t key_of(uint32_t slot, uint32_t leaf) { return uint64_t(slot) << 32 | leaf; }
+
+// Bits [low, low + 32) of a wide Verilated vector.
+template <typename Wide>
+uint32_t bits32(const Wide& wide, unsigned low) {
+    unsigned word = low / 32, shift = low % 32;
+    uint64_t pair = wide[word];
+    if (shift) pair |= uint64_t(wide[word + 1]) << 32;
+    return uint32_t(pair >> shift);
+}
+
+}  // namespace
+
+struct Simulation {
+    explicit Simulation(uint32_t frame_bits)
+        : context(new VerilatedContext), core(new Vvac_core(context.get())), frames(size_t(kLeafWords) << frame_bits) {
+        for (uint32_t frame = 1u << frame_bits; frame-- > 0;) free_frames.push_back(frame);
+        core->beam_ready = 1;
+        core->rst = 1;
+        for (int i = 0; i < 3; ++i) cycle();
+        core->rst = 0;
+        cycle();
+    }
+
+    std::unique_ptr<VerilatedContext> context;
+    std::unique_ptr<Vvac_core> core;
+#if VM_TRACE
+    std::unique_ptr<VerilatedVcdC> trace;
+#endif
+    std::vector<uint32_t> frames;
+    std::vector<uint32_t> free_frames;
+    std::unordered_map<uint64_t, Resident> resident;
+    uint64_t random = 0x9E3779B97F4A7C15ull;
+    uint64_t time = 0;
+
+    // One clock cycle. The memories answer in the cycle after the request.
+    void cycle() {
+        Vvac_core& c = *core;
+        const bool code_request = c.code_request, data_read = c.data_read;
+        const uint32_t code_address = c.code_address, data_address = c.data_address;
+        const uint32_t mask = c.data_write_mask, value = c.data_write_data;
+        c.clk = 1;
+        c.eval();
+        dump();
+        if (code_request) c.code_data = frames[code_address];
+        if (data_read) c.data_read_data = frames[data_address];
+        if (mask) {
+            uint32_t keep = 0;
+            for (int byte = 0; byte < 4; ++byte)
+                if (!(mask >> byte & 1)) keep |= 0xFFu << (8 * byte);
+            frames[data_address] = (frames[data_address] & keep) | (value & ~keep);
+        }
+        c.clk = 0;
+        c.eval();
+        dump();
+    }
+
+    void dump() {
+#if VM_TRACE
+        if (trace) trace->dump(time);
+#endif
+        time += 5;
+    }
+
+    void write(uint32_t address, uint32_t value) {
+        core->host_address = address;
+        core->host_write_data = value;
+        core->host_write = 1;
+        core->eval();
+        cycle();
+        core->host_write = 0;
+        core->eval();
+    }
+
+    uint32_t read(uint32_t address) {
+        core->host_address = address;
+        core->eval();
+        cycle();
+        cycle();
+        return core->host_read_data;
+    }
+
+    void fill_translation(uint32_t slot, uint32_t leaf, uint32_t frame, uint32_t entry) {
+        write(kRegisterBase + kTLB_LEAF, leaf | slot << 24);
+        write(kRegisterBase + kTLB_FRAME, frame);
+        write(kRegisterBase + kTLB_ENTRY, entry);
+    }
+
+    // Settles a page fault for a resident leaf; false when the caller has to bring the leaf in.
+    bool settle_fault(uint32_t kind, uint32_t slot, uint32_t leaf) {
+        auto found = resident.find(key_of(slot, leaf));
+        if (found == resident.end()) return false;
+        Resident& page = found->second;
+        if (kind == kREAD_ONLY) page.writable = true;
+        if (kind == kLABELS) page.labels |= read(kRegisterBase + kFAULT_LABELS);
+        fill_translation(slot, leaf, page.frame,
+                         kVALID | (page.writable ? kWRITABLE : 0) | page.labels << kTlbLabelsShift);
+        return true;
+    }
+
+    bool ready(uint32_t ready_256) {
+        if (ready_256 >= 256) return true;
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        return (random >> 40 & 0xFF) < ready_256;
+    }
+};
+
+extern "C" {
+
+Simulation* rtl_new(uint32_t frame_bits) { return new Simulation(frame_bits); }
+void rtl_free(Simulation* s) { delete s; }
+void rtl_write(Simulation* s, uint32_t address, uint32_t value) { s->write(address, value); }
+uint32_t rtl_read(Simulation* s, uint32_t address) { return s->read(address); }
+void rtl_seed(Simulation* s, uint64_t seed) { s->random = seed | 1; }
+
+int rtl_install(Simulation* s, uint32_t slot, uint32_t leaf, const uint8_t* data, uint32_t labels) {
+    auto found = s->resident.find(key_of(slot, leaf));
+    uint32_t frame;
+    if (found != s->resident.end()) {
+        frame = found->second.frame;
+    } else {
+        if (s->free_frames.empty()) return 0;
+        frame = s->free_frames.back();
+        s->free_frames.pop_back();
+    }
+    s->resident[key_of(slot, leaf)] = Resident{frame, labels, false};
+    std::memcpy(&s->frames[size_t(frame) * kLeafWords], data, kLeafBytes);
+    s->fill_translation(slot, leaf, frame, 0);
+    return 1;
+}
+
+int rtl_peek(Simulation* s, uint32_t slot, uint32_t leaf, uint8_t* data, uint32_t* labels) {
+    auto found = s->resident.find(key_of(slot, leaf));
+    if (found == s->resident.end()) return 0;
+    std::memcpy(data, &s->frames[size_t(found->second.frame) * kLeafWords], kLeafBytes);
+    *labels = found->second.labels;
+    return 1;
+}
+
+int rtl_evict(Simulation* s, uint32_t slot, uint32_t leaf, uint8_t* data, uint32_t* labels) {
+    if (!rtl_peek(s, slot, leaf, data, labels)) return 0;
+    s->free_frames.push_back(s->resident[key_of(slot, leaf)].frame);
+    s->resident.erase(key_of(slot, leaf));
+    s->fill_translation(slot, leaf, 0, 0);
+    return 1;
+}
+
+uint32_t rtl_resident(Simulation* s, uint64_t* keys, uint32_t capacity) {
+    uint32_t count = 0;
+    for (const auto& entry : s->resident)
+        if (count < capacity) keys[count++] = entry.first;
+    return count;
+}
+
+void rtl_drop_all(Simulation* s) {
+    for (const auto& entry : s->resident) {
+        s->fill_translation(uint32_t(entry.first >> 32), uint32_t(entry.first), 0, 0);
+        s->free_frames.push_back(entry.second.frame);
+    }
+    s->resident.clear();
+}
+
+void rtl_run(Simulation* s, uint64_t max_cycles, uint32_t ready_256, uint8_t* beams, uint32_t beam_capacity,
+             Retired* retired, uint32_t retired_capacity, RunResult* result) {
+    Vvac_core& c = *s->core;
+    *result = RunResult{};
+    // Room for what is still in the pipeline when a buffer is found full.
+    const uint32_t slack = 64;
+    while (result->cycles < max_cycles) {
+        c.host_start = 1;
+        c.eval();
+        s->cycle();
+        c.host_start = 0;
+        c.eval();
+        ++result->cycles;
+        unsigned settled = 0;  // cycles since the core has stopped: the last retirements and beams still come out
+        while (settled < 4 || (c.beam_valid && c.host_stopped)) {
+            const bool full = (beams && result->beams + slack > beam_capacity) ||
+                              (retired && result->retired + slack > retired_capacity) || result->cycles >= max_cycles;
+            c.host_halt_request = full;
+            c.beam_ready = s->ready(ready_256);
+            c.eval();
+            if (c.beam_valid && c.beam_ready && beams) {
+                for (int word = 0; word < 4; ++word) {
+                    const uint32_t value = c.beam_payload[word];
+                    std::memcpy(beams + 16 * size_t(result->beams) + 4 * word, &value, 4);
+                }
+                ++result->beams;
+            }
+            if (c.retire_valid) {
+                if (retired) {
+                    Retired& r = retired[result->retired];
+                    for (int word = 0; word < 4; ++word) {
+                        const uint32_t value = c.retire_payload[word];
+                        std::memcpy(r.beam + 4 * word, &value, 4);
+                    }
+                    r.next_pc = bits32(c.retire_payload, kRetire_next_pc) & 0xFFFFFF;
+                    r.sp = bits32(c.retire_payload, kRetire_sp);
+                    r.rp = bits32(c.retire_payload, kRetire_rp);
+                    r.fp = bits32(c.retire_payload, kRetire_fp);
+                    r.coherence = bits32(c.retire_payload, kRetire_coherence);
+                    r.entropy = bits32(c.retire_payload, kRetire_entropy);
+                    r.drift = bits32(c.retire_payload, kRetire_drift);
+                    r.mispredictions = bits32(c.retire_payload, kRetire_mispredictions);
+                    r.history = bits32(c.retire_payload, kRetire_history);
+                    r.digest = bits32(c.retire_payload, kRetire_digest) |
+                               uint64_t(bits32(c.retire_payload, kRetire_digest + 32)) << 32;
+                }
+                ++result->retired;
+            }
+            s->cycle();
+            if (c.host_stopped) {
+                ++settled;
+            } else {
+                ++result->cycles;
+            }
+        }
+        c.host_halt_request = 0;
+        c.eval();
+        const uint32_t stop = s->read(kRegisterBase + kSTOP);
+        result->stop_code = stop & 7;
+        result->trap = stop >> 8 & 0x1F;
+        result->fault_kind = stop >> 16 & 3;
+        result->fault_slot = s->read(kRegisterBase + kFAULT_SLOT);
+        result->fault_leaf = s->read(kRegisterBase + kFAULT_LEAF);
+        if (result->stop_code == kPAGE &&
+            s->settle_fault(result->fault_kind, result->fault_slot, result->fault_leaf)) {
+            ++result->page_walks;
+            const bool full = (beams && result->beams + slack > beam_capacity) ||
+                              (retired && result->retired + slack > retired_capacity);
+            if (!full) continue;
+            result->stop_code = 0;
+        }
+        return;
+    }
+    result->stop_code = 0;
+}
+
+int rtl_trace(Simulation* s, const char* path) {
+#if VM_TRACE
+    if (s->trace) s->trace->close();
+    s->trace.reset();
+    if (*path) {
+        s->context->traceEverOn(true);
+        s->trace.reset(new VerilatedVcdC);
+        s->core->trace(s->trace.get(), 99);
+        s->trace->open(path);
+    }
+    return 1;
+#else
+    (void)s;
+    (void)path;
+    return 0;
+#endif
+}
+}
