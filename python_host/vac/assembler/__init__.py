@@ -1,0 +1,1 @@
+"""The assembler and the disassembler of the machine's own assembly language."""
