@@ -16,7 +16,7 @@ from ..isa.table import INSTRUCTIONS
 from .builder import Builder
 from .diagnostics import AssemblyErrors, SourceError
 from .expansion import Reader
-from .expressions import Expression, Name
+from .expressions import Expression, Name, Undefined
 from .layout import Align, Bytes, Code, Data, ExactInstruction, Item, Label, Section, Space, lay_out, value_of
 from .operands import frame_needed
 from .source import SourceFile, Span
@@ -82,12 +82,11 @@ def assemble_file(path: Path | str, include_paths: Sequence[Path | str] = ()) ->
 def assemble_with_listing(source: str, name: str = "<source>", include_paths: Sequence[Path | str] = ()) -> Assembly:
     """As `assemble`, with labels and the place of every statement."""
     builder = Builder()
-    file = SourceFile(name, tuple(source.splitlines()))
+    file = SourceFile.of(name, source)
     Reader(builder, [Path(path) for path in include_paths]).read_file(file)
-    if not builder.diagnostics:
-        builder.diagnostics += lay_out(builder.sections)
-    if builder.diagnostics:
-        raise AssemblyErrors(builder.diagnostics)
+    layout_errors = lay_out(builder.sections)
+    if layout_errors:
+        raise AssemblyErrors([*builder.diagnostics, *layout_errors])
     return _Finisher(builder, file).finish()
 
 
@@ -97,6 +96,8 @@ class _Finisher:
     def __init__(self, builder: Builder, file: SourceFile) -> None:
         self._builder = builder
         self._start = Span(file, 1, 1)
+        self._was_read_wrong = bool(builder.diagnostics)
+        """A name may then be missing only because the statement that defines it could not be read."""
         self._placed: list[Placed] = []
 
     def finish(self) -> Assembly:
@@ -106,10 +107,12 @@ class _Finisher:
             if self._value(expression, 1, here.value) == 0:
                 builder.diagnostics.append(SourceError(message, expression.span).diagnostic)
         self._check_frames()
+        if builder.diagnostics:
+            raise AssemblyErrors(builder.diagnostics)
         try:
             image = self._raw_image(contents) if builder.raw else self._image(contents)
         except SourceError as error:
-            raise AssemblyErrors([*builder.diagnostics, error.diagnostic]) from None
+            raise AssemblyErrors([error.diagnostic]) from None
         if builder.diagnostics:
             raise AssemblyErrors(builder.diagnostics)
         try:
@@ -118,6 +121,10 @@ class _Finisher:
             raise AssemblyErrors([SourceError(str(error), self._start).diagnostic]) from None
         return Assembly(image, tuple(self._placed), tuple(builder.labels))
 
+    def _report(self, error: SourceError) -> None:
+        if not (self._was_read_wrong and isinstance(error, Undefined)):
+            self._builder.diagnostics.append(error.diagnostic)
+
     def _value(self, expression: Expression | None, default: int, here: int | None = None) -> int:
         """The value, or the default where there is no expression or it is wrong, which is then on the list."""
         if expression is None:
@@ -125,7 +132,7 @@ class _Finisher:
         try:
             return value_of(expression, here)
         except SourceError as error:
-            self._builder.diagnostics.append(error.diagnostic)
+            self._report(error)
             return default
 
     def _check_frames(self) -> None:
@@ -145,7 +152,7 @@ class _Finisher:
             try:
                 part = self._encode(item)
             except SourceError as error:
-                self._builder.diagnostics.append(error.diagnostic)
+                self._report(error)
                 part = bytes(item.size)
             if part:
                 self._placed.append(Placed(section.slot, item.address, part, item.span, isinstance(item, Code)))
@@ -270,7 +277,13 @@ def _encode_instruction(instruction: ExactInstruction, here: int, pc: int) -> by
     except OutOfReach as error:
         raise SourceError(f"{error}{_farther(row, error.distance)}", instruction.spans[error.index]) from None
     except OperandError as error:
-        raise SourceError(str(error), instruction.spans[error.index]) from None
+        generic = _WIDER.get(row.mnemonic)
+        hint = f"; use {generic}, which picks the shortest instruction that fits" if generic else ""
+        raise SourceError(f"{error}{hint}", instruction.spans[error.index]) from None
+
+
+_WIDER = {"lit8": "lit", "li": "let", "liw": "let"}
+"""Generic mnemonics for literals that are too great for an exact one."""
 
 
 def _farther(row: Instruction, distance: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from ..isa.limits import CODE_SLOT, MAX_CODE_BYTES, MAX_WINDOW_BYTES
 from ..isa.table import BY_MNEMONIC
 from .diagnostics import Diagnostic, SourceError
 from .expressions import Expression, TokenReader
@@ -67,8 +68,8 @@ class Builder:
         self.outer_routine = self.routine
         self.scope = Scope(self.globals)
         self.outer_scope = self.scope
-        self.code = Section(CODE_SECTION, 0, 0, is_code=True)
-        self.data = Section(DATA_SECTION, DATA_SLOT, 0, is_code=False)
+        self.code = Section(CODE_SECTION, CODE_SLOT, 0, is_code=True, limit=MAX_CODE_BYTES)
+        self.data = Section(DATA_SECTION, DATA_SLOT, 0, is_code=False, limit=MAX_WINDOW_BYTES)
         self.section: Section = self.code
         self.segments: list[SegmentLine] = []
         self.windows: list[WindowLine] = []

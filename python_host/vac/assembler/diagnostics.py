@@ -49,11 +49,15 @@ class SourceError(Exception):
 
 
 class AssemblyErrors(Exception):
-    """The source is wrong; `diagnostics` says where, in order of discovery and never empty."""
+    """The source is wrong; `diagnostics` says where, file by file from top to bottom, and is never empty."""
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         super().__init__(diagnostics)
-        self.diagnostics = diagnostics
+        files = {id(d.span.outermost.file): -rank for rank, d in enumerate(reversed(diagnostics))}
+        self.diagnostics = sorted(
+            diagnostics,
+            key=lambda d: (files[id(d.span.outermost.file)], d.span.outermost.line, d.span.outermost.column),
+        )
 
     def __str__(self) -> str:
         count = len(self.diagnostics)

@@ -131,7 +131,7 @@ def _segment(builder: Builder, directive: Token, reader: TokenReader) -> None:
         raise SourceError(f"slot {number}; 0 to {(1 << SLOT_BITS) - 1} are possible", slot.span)
     if not builder.raw and number in (builder.code.slot, builder.data.slot):
         raise SourceError(f"slot {number} is laid out from .code and .data; other slots are free", slot.span)
-    section = Section(f".segment {number}", number, base, is_code=number == builder.code.slot)
+    section = Section(f".segment {number}", number, base, is_code=number == builder.code.slot, limit=1 << 32)
     builder.segments.append(SegmentLine(directive.span, section, slot, offset, length))
     builder.section = section
 

@@ -114,7 +114,7 @@ class Reader:
         builder = self._builder
         kept = builder.routine, builder.scope, builder.section
         with _Nested(self, span, f"{str(path)!r} is included"):
-            self.read_file(SourceFile(str(path), tuple(text.splitlines()), span))
+            self.read_file(SourceFile.of(str(path), text, span))
         builder.routine, builder.scope, builder.section = kept
 
     def _include_binary(self, statement: Statement) -> None:

@@ -16,6 +16,10 @@ class NotYetKnown(SourceError):
     """A label that layout has not placed yet."""
 
 
+class Undefined(SourceError):
+    """A name that nothing defines."""
+
+
 class Expression(Protocol):
     """An integer of any size, once it can be known."""
 
@@ -67,7 +71,7 @@ class Name:
         if not symbol:
             if self.scope.find_register(self.token.text) is not None:
                 raise SourceError(f"{self.token.text!r} is a local; a number is wanted here", self.span)
-            raise SourceError(f"{self.token.text!r} is not defined", self.span)
+            raise Undefined(f"{self.token.text!r} is not defined", self.span)
         return symbol
 
     def evaluate(self, here: int | None) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from ..image.encode import OperandError, encode
 from ..isa.alu import to_signed
 from ..isa.instruction import Instruction
-from ..isa.limits import MAX_CODE_BYTES, MAX_WINDOW_BYTES
 from .diagnostics import Diagnostic, SourceError
 from .expressions import Expression
 from .source import Span
@@ -94,12 +93,9 @@ class Section:
     slot: int
     base: int
     is_code: bool
+    limit: int
+    """Most bytes that it can hold."""
     items: list[Item] = field(default_factory=list)
-
-    @property
-    def limit(self) -> int:
-        """Most bytes that it can hold."""
-        return MAX_CODE_BYTES if self.is_code else MAX_WINDOW_BYTES
 
     @property
     def size(self) -> int:

@@ -13,6 +13,11 @@ class SourceFile:
     lines: tuple[str, ...]
     included_from: Span | None = None
 
+    @staticmethod
+    def of(name: str, text: str, included_from: Span | None = None) -> SourceFile:
+        """A file of this text; lines end with LF or CR LF, as editors count them."""
+        return SourceFile(name, tuple(line.removesuffix("\r") for line in text.split("\n")), included_from)
+
 
 @dataclass(frozen=True, eq=False)
 class Expansion:

@@ -1,11 +1,16 @@
-"""The `vac` command."""
+"""The `vac` command: one module for each subcommand."""
 
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True, add_completion=False)
+from .asm import asm
+from .disasm import disasm
+
+app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
+app.command()(asm)
+app.command()(disasm)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,38 @@
+"""How a subcommand gives up: a message on standard error and an exit code, never a traceback."""
+
+from pathlib import Path
+from typing import NoReturn
+
+import typer
+
+from ..image.image import Image, ImageError
+
+BAD_INPUT = 2
+"""Exit code where a file is missing, unreadable, damaged or wrong."""
+
+
+def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
+    """Prints the message on standard error and ends the command."""
+    typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def load_image(path: Path) -> Image:
+    """The image in this file; ends the command with BAD_INPUT when it cannot be read or is damaged."""
+    try:
+        return Image.load(path)
+    except OSError as error:
+        fail(f"cannot read {str(path)!r}: {error.strerror or error}")
+    except ImageError as error:
+        fail(str(error))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes the file through a temporary name, so that no half-written one is ever seen, or ends the command."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        fail(f"cannot write {str(path)!r}: {error.strerror or error}")
