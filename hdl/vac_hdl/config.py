@@ -10,13 +10,15 @@ class CoreConfig:
     """What one build of the core has.
 
     frame_bits: log2 of the 4 KiB frames of memory (3 to 16). tlb_bits: log2 of the entries of the shared TLB.
-    label_bits: width of the information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam
+    window_way_bits: log2
+    of the translations that each window caches, 0 to 2. label_bits: width of the information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam
     port's buffer in records, at least 8. branch_target_bits: log2 of the entries of the branch target buffer, or
     -1 to leave it out. has_retire_port: brings out what lockstep compares; boards leave it out.
     """
 
     frame_bits: int = 8
     tlb_bits: int = 6
+    window_way_bits: int = 2
     label_bits: int = LABEL_BITS
     beam_fifo: int = 16
     branch_target_bits: int = 5
@@ -27,6 +29,8 @@ class CoreConfig:
             raise ValueError(f"frame_bits is {self.frame_bits}; 3 to 16 are possible")
         if not 2 <= self.tlb_bits <= 12:
             raise ValueError(f"tlb_bits is {self.tlb_bits}; 2 to 12 are possible")
+        if not 0 <= self.window_way_bits <= 2:
+            raise ValueError(f"window_way_bits is {self.window_way_bits}; 0 to 2 are possible")
         if self.label_bits not in (0, LABEL_BITS):
             raise ValueError(f"label_bits is {self.label_bits}; 0 or {LABEL_BITS} are possible")
         if self.beam_fifo < 8:

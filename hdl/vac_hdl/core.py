@@ -30,6 +30,7 @@ from vac.isa.ports import SYSTEM_CALLS, CoreRegister
 from vac.isa.sqi import EPOCH_TICKS
 from vac.isa.state_map import (
     FRAME_RAM_BASE,
+    HOST_ADDRESS_BITS,
     LABEL_RAM_BASE,
     REGISTER_BASE,
     STACK_RAM_BASE,
@@ -44,13 +45,14 @@ from vac.isa.traps import Trap
 
 from .arithmetic import Alu, Comparator, Divider, Multiplier, condition_holds
 from .beam_port import BeamPort
+from .bundle import Bundle
 from .config import CoreConfig
 from .decoder import Decoder, OperandFrom, Peek, UnitCode
 from .digest import Digest
 from .fetch import FetchUnit, instruction_length
 from .memory_access import LEAF_NUMBER_BITS, WINDOW_LAYOUT, Tlb, WindowFile, window_translation_layout
-from .micro_op import MICRO_OP_LAYOUT, Step, commit_layout, execute_layout
-from .signatures import BEAM_LAYOUT, BEAM_PORT, DataBus, HostPort, InstructionBus, RetirePort
+from .micro_op import MICRO_OP_FIELDS, Execution, Step, commit_fields
+from .signatures import BEAM_LAYOUT, BEAM_PORT, RETIRE_LAYOUT, DataBus, HostPort, InstructionBus, RetirePort
 from .sqi import SqiUnit
 
 
@@ -153,16 +155,20 @@ class Core(wiring.Component):
         self.answer_valid, self.answer_refused, self.answer_value = Signal(), Signal(), Signal(32)
         self.code_changed, self.code_page_unknown = Signal(), Signal()
         self.beam_control, self.beams_lost = Signal(3, init=1), Signal(32)
+        # No logic hangs on the host port directly.
+        host_fields = {"address": HOST_ADDRESS_BITS, "write": 1, "write_data": 32, "start": 1, "halt_request": 1}
+        self.host_in = Bundle(host_fields, "host_in")
+        m.d.sync += [self.host_in[field].eq(getattr(self.host, field)) for field in host_fields]
         # Pipeline.
         self.flush = Signal()
         self.r_valid, self.r_word, self.r_marked = Signal(), Signal(40), Signal()
         self.r_pc, self.r_sequential = Signal(24), Signal(25)
         self.r_second, self.r_blocked = Signal(), Signal()
         self.spec_sp, self.spec_rp, self.spec_fp, self.spec_frame = Signal(8), Signal(8), Signal(8), Signal(8)
-        self.o_valid, self.o = Signal(), Signal(MICRO_OP_LAYOUT)
-        self.x_valid, self.x = Signal(), Signal(execute_layout(labels))
-        self.m_valid, self.m = Signal(), Signal(commit_layout(labels))
-        self.w_valid, self.w = Signal(), Signal(commit_layout(labels))
+        self.o_valid, self.o = Signal(), Bundle(MICRO_OP_FIELDS, "o")
+        self.x_valid, self.x = Signal(), Execution(labels, "x")
+        self.m_valid, self.m = Signal(), Bundle(commit_fields(labels), "m")
+        self.w_valid, self.w = Signal(), Bundle(commit_fields(labels), "w")
         self.o_fire, self.o_free = Signal(), Signal()
         self.x_ready, self.x_result, self.x_result_late = Signal(), Signal(32), Signal()
         self.x_labels, self.m_late = Signal(labels), Signal()
@@ -173,6 +179,7 @@ class Core(wiring.Component):
         self.m_permission_bad, self.m_misaligned = Signal(), Signal()
         self.m_bound, self.m_window_length, self.m_narrow = Signal(33), Signal(30), Signal()
         self.m_window, self.m_window_index = Signal(WINDOW_LAYOUT), Signal(5)
+        self.x_way, self.m_way, self.fault_way = Signal(2), Signal(2), Signal(2)
         self.m_translation = Signal(window_translation_layout(self.config))
         self.m_translation_valid, self.m_is_memory = Signal(), Signal()
         self.m_takes_input, self.m_lets_output = Signal(), Signal()
@@ -194,7 +201,7 @@ class Core(wiring.Component):
         word, control = self.r_word, self.decoder.control
         length, length_rule = instruction_length(word[:8])
         m.d.comb += [self.decoder.word.eq(word), length_rule]
-        op = Signal(MICRO_OP_LAYOUT, name="r_op")
+        op = Bundle(MICRO_OP_FIELDS, "r")
         self.r_op = op
         fire = Signal(name="r_fire")
         two_steps = Signal()
@@ -394,7 +401,7 @@ class Core(wiring.Component):
             read_cells[name] = Signal(8, name=f"read_cell_{name}")
             m.d.comb += [read_cells[name].eq(address), port.en.eq(1), port.addr.eq(read_cells[name])]
         with m.If(host_reads):
-            m.d.comb += self.cell_read_a.addr.eq(self.host.address[:8])
+            m.d.comb += self.cell_read_a.addr.eq(self.host_in.address[:8])
         if self.config.label_bits:
             m.d.comb += [
                 self.label_read_a.en.eq(1),
@@ -472,7 +479,7 @@ class Core(wiring.Component):
             self.windows.index.eq(
                 Mux(
                     host_reads,
-                    self.host.address[2:7],
+                    self.host_in.address[2:7],
                     Mux(
                         o.step == Step.PREPARE,
                         TABLE_WINDOW,
@@ -481,6 +488,14 @@ class Core(wiring.Component):
                 )
             ),
         ]
+        way = Signal(2, name="o_way")
+        m.d.comb += [
+            # Pointers into neighbouring leaves take different ways, and so do the starts of larger blocks.
+            way.eq(operand["a"][LEAF_BITS : LEAF_BITS + 2] ^ operand["a"][LEAF_BITS + 2 : LEAF_BITS + 4]),
+            self.windows.way.eq(way),
+        ]
+        with m.If(self.o_fire):
+            m.d.sync += self.x_way.eq(way)
         with m.If(self.x_ready):
             m.d.sync += self.x_valid.eq(self.o_fire)
         with m.If(self.o_fire):
@@ -686,6 +701,7 @@ class Core(wiring.Component):
             self.m_window.permissions.eq(Mux(narrows, window.permissions, kept)),
             self.m_window.slot.eq(window.slot),
             self.m_window_index.eq(Mux(is_prepare, TABLE_WINDOW, x.a[28:32])),
+            self.m_way.eq(self.x_way),
             self.m_translation.eq(translation),
             self.m_translation_valid.eq(self.windows.translation_valid),
             self.m_is_memory.eq(is_memory),
@@ -781,7 +797,7 @@ class Core(wiring.Component):
         exhausted = Signal()
         self.may_commit = Signal()
         m.d.comb += [
-            exhausted.eq((self.budget == 0) | self.host.halt_request),
+            exhausted.eq((self.budget == 0) | self.host_in.halt_request),
             self.may_commit.eq(self.m_valid & self.running & (is_tail | ~(exhausted | self.code_changed))),
             self.commit.eq(self.may_commit & (trap == Trap.NONE) & ~page_bad & ~waits),
         ]
@@ -899,21 +915,21 @@ class Core(wiring.Component):
         writes = Signal(name="w_writes")
         m.d.comb += writes.eq(self.w_valid & w.writes & (w.step != Step.PREPARE))
         host_writes_cell = (
-            (self.mode == Mode.STOPPED) & self.host.write & (self.host.address[8:] == STACK_RAM_BASE >> 8)
+            (self.mode == Mode.STOPPED) & self.host_in.write & (self.host_in.address[8:] == STACK_RAM_BASE >> 8)
         )
         m.d.comb += [
             self.cell_write.en.eq(writes | host_writes_cell),
-            self.cell_write.addr.eq(Mux(host_writes_cell, self.host.address[:8], w.cell)),
-            self.cell_write.data.eq(Mux(host_writes_cell, self.host.write_data, w.result)),
+            self.cell_write.addr.eq(Mux(host_writes_cell, self.host_in.address[:8], w.cell)),
+            self.cell_write.data.eq(Mux(host_writes_cell, self.host_in.write_data, w.result)),
         ]
         if self.config.label_bits:
             host_writes_label = (
-                (self.mode == Mode.STOPPED) & self.host.write & (self.host.address[8:] == LABEL_RAM_BASE >> 8)
+                (self.mode == Mode.STOPPED) & self.host_in.write & (self.host_in.address[8:] == LABEL_RAM_BASE >> 8)
             )
             m.d.comb += [
                 self.label_write.en.eq(writes | host_writes_label),
-                self.label_write.addr.eq(Mux(host_writes_label, self.host.address[:8], w.cell)),
-                self.label_write.data.eq(Mux(host_writes_label, self.host.write_data, w.labels)),
+                self.label_write.addr.eq(Mux(host_writes_label, self.host_in.address[:8], w.cell)),
+                self.label_write.data.eq(Mux(host_writes_label, self.host_in.write_data, w.labels)),
             ]
 
         beam = Signal(BEAM_LAYOUT)
@@ -947,7 +963,8 @@ class Core(wiring.Component):
     def _retire_port(self, m: Module, beam: Signal, retires: Value) -> None:
         """The state after each instruction, two cycles after W, when the SQI has settled."""
         w, sqi, out = self.w, self.sqi, self.retire.payload
-        first, second = Signal.like(out, name="retired_first"), Signal.like(out, name="retired_second")
+        fields = {name: field.shape for name, field in RETIRE_LAYOUT}
+        first, second = Bundle(fields, "retired_first"), Bundle(fields, "retired_second")
         first_valid, second_valid, first_epoch = Signal(), Signal(), Signal()
         m.d.sync += [
             first_valid.eq(retires),
@@ -964,7 +981,7 @@ class Core(wiring.Component):
             second.digest.eq(self.digest.state),
         ]
         m.d.comb += [
-            out.eq(second),
+            *(out[name].eq(second[name]) for name in fields if name not in ("coherence", "entropy", "drift")),
             out.coherence.eq(sqi.coherence),
             out.entropy.eq(sqi.entropy),
             out.drift.eq(sqi.drift),
@@ -1008,7 +1025,7 @@ class Core(wiring.Component):
 
         with m.Switch(self.mode):
             with m.Case(Mode.STOPPED):
-                with m.If(self.host.start):
+                with m.If(self.host_in.start):
                     m.d.sync += [self.mode.eq(Mode.RESTART), self.stop_code.eq(StopCode.NONE)]
             with m.Case(Mode.RESTART):
                 m.d.sync += self.mode.eq(Mode.RUN)
@@ -1023,6 +1040,7 @@ class Core(wiring.Component):
                         self.fault_slot.eq(Mux(self.m_is_memory, self.m_window.slot, c.number)),
                         self.fault_leaf.eq(Mux(self.m_is_memory, c.aux[LEAF_BITS:], c.opcode)),
                         self.fault_window.eq(self.m_window_index),
+                        self.fault_way.eq(self.m_way),
                         self.fault_store.eq(self.m_is_store),
                         self.fault_labels.eq(c.labels),
                     ]
@@ -1066,6 +1084,7 @@ class Core(wiring.Component):
                 m.d.sync += self.mode.eq(Mode.STOPPED)
         m.d.comb += [
             self.windows.fill_index.eq(self.fault_window),
+            self.windows.fill_way.eq(self.fault_way),
             self.windows.fill_translation.leaf.eq(self.fault_leaf),
             self.windows.fill_translation.at.eq(self.tlb.translation),
         ]
@@ -1110,7 +1129,7 @@ class Core(wiring.Component):
     # ---- host access -------------------------------------------------------------------------------------------
 
     def _host_access(self, m: Module) -> None:
-        host = self.host
+        host = self.host_in
         stopped = self.mode == Mode.STOPPED
         registers = {
             HostRegister.PC: self.pc,
@@ -1168,7 +1187,7 @@ class Core(wiring.Component):
             in_windows.eq(~in_frames & (host.address[8:23] == WINDOW_BASE >> 8)),
         ]
 
-        address = Signal.like(host.address, name="host_address_before")
+        address = Signal(HOST_ADDRESS_BITS, name="host_address_before")
         register_data, other_data = Signal(32), Signal(32)
         m.d.sync += address.eq(host.address)
         with m.Switch(number):
@@ -1197,7 +1216,7 @@ class Core(wiring.Component):
                             m.d.comb += other_data.eq(Cat(window.permissions, Const(0, 6), window.slot))
                 with m.Default():
                     m.d.comb += other_data.eq(register_data)
-        m.d.sync += host.read_data.eq(other_data)
+        m.d.sync += self.host.read_data.eq(other_data)
 
         window_base, window_length = Signal(32), Signal(30)
         tlb_leaf, tlb_frame = Signal(32), Signal(self.config.frame_bits)

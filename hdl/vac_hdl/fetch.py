@@ -6,6 +6,8 @@ branch's last byte and length, hence one instruction; where the instruction stre
 it (code that overlaps itself), the mark is dropped and fetching starts again there.
 """
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
@@ -14,6 +16,7 @@ from amaranth.lib.wiring import In, Out
 from vac.isa.encoding import LENGTH_BY_GROUP
 from vac.isa.limits import CODE_ADDRESS_BITS, LEAF_BITS
 
+from .bundle import Bundle
 from .config import CoreConfig
 from .signatures import InstructionBus
 
@@ -24,7 +27,7 @@ PAGE_BITS = CODE_ADDRESS_BITS - LEAF_BITS
 MARK_LAYOUT = data.StructLayout({"present": 1, "last_byte": 2, "length": 3, "target_byte": 2})
 """A predicted branch that ends in a word: its last byte there, its length, and where the target lies in its word."""
 
-QUEUE_ENTRY_LAYOUT = data.StructLayout({"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT})
+QUEUE_ENTRY_FIELDS: dict[str, Any] = {"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT}
 
 
 def instruction_length(opcode):
@@ -83,7 +86,7 @@ class FetchUnit(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         resync, resync_pc = Signal(), Signal(CODE_ADDRESS_BITS)
-        entry, entry_valid, accept = Signal(QUEUE_ENTRY_LAYOUT), Signal(), Signal()
+        entry, entry_valid, accept = Bundle(QUEUE_ENTRY_FIELDS, "arriving"), Signal(), Signal()
         hit, hit_target = Signal(), Signal(CODE_ADDRESS_BITS)
         dropping = Signal()
         m.d.comb += dropping.eq(self.redirect | resync)
@@ -177,7 +180,7 @@ class FetchUnit(wiring.Component):
 
     def _align(self, m, entry, entry_valid, dropping, start_byte, accept, resync, resync_pc) -> None:
         """Queue of three words, and the instruction at its head."""
-        queue = [Signal(QUEUE_ENTRY_LAYOUT, name=f"queue_{index}") for index in range(3)]
+        queue = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(3)]
         count = Signal(2)
         offset = Signal(2)
         first, second = queue[0], queue[1]
@@ -232,7 +235,7 @@ class FetchUnit(wiring.Component):
         # A word requested now arrives in the next cycle, behind the one that is arriving.
         m.d.comb += accept.eq((left + entry_valid) < 3)
         m.d.sync += count.eq(left + entry_valid)
-        shifted = [Signal(QUEUE_ENTRY_LAYOUT, name=f"shifted_{index}") for index in range(3)]
+        shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(3)]
         for index in range(3):
             with m.Switch(pops):
                 for amount in range(3):

@@ -1,6 +1,6 @@
 """Windows and translation: from a pointer to a frame of memory."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -28,20 +28,25 @@ def window_translation_layout(config: CoreConfig) -> data.StructLayout:
 
 
 class WindowFile(wiring.Component):
-    """The window registers, each with the translation of the leaf it was last used for.
+    """The window registers, each with the translations of a few leaves that it was last used for.
 
-    Attributes: index: In(5), looked up every cycle in which `enable`: In(1). window: Out, translation: Out,
-    translation_valid: Out(1), of that index from the next cycle on.
-    write: In(1), `write_index`: In(5), `write_window`: In: sets a window and forgets its translation.
-    fill: In(1), `fill_index`: In(5), `fill_translation`: In: gives a window its translation.
+    A window has 2**window_way_bits translations; `way` picks one. Which pointers share a way is the caller's choice: a
+    translation names its leaf, so that the choice decides speed alone.
+
+    Attributes: index: In(5) and way: In(2), looked up every cycle in which `enable`: In(1). window: Out, translation:
+    Out, translation_valid: Out(1), of these from the next cycle on.
+    write: In(1), `write_index`: In(5), `write_window`: In: sets a window and forgets its translations.
+    fill: In(1), `fill_index`: In(5), `fill_way`: In(2), `fill_translation`: In: gives a window a translation.
     forget: In(1), forgets all translations. A look-up in the cycle of a write sees the old window.
     """
 
     def __init__(self, config: CoreConfig) -> None:
         self._translation = window_translation_layout(config)
+        self._way_bits = config.window_way_bits
         super().__init__(
             {
                 "index": In(WINDOW_INDEX_BITS),
+                "way": In(2),
                 "enable": In(1),
                 "window": Out(WINDOW_LAYOUT),
                 "translation": Out(self._translation),
@@ -51,6 +56,7 @@ class WindowFile(wiring.Component):
                 "write_window": In(WINDOW_LAYOUT),
                 "fill": In(1),
                 "fill_index": In(WINDOW_INDEX_BITS),
+                "fill_way": In(2),
                 "fill_translation": In(self._translation),
                 "forget": In(1),
             }
@@ -60,15 +66,18 @@ class WindowFile(wiring.Component):
         m = Module()
         # Reads and writes never meet: windows are written while nothing is in the pipeline behind.
         m.submodules.windows = windows = Memory(shape=WINDOW_LAYOUT, depth=32, init=[])
-        m.submodules.translations = translations = Memory(shape=self._translation, depth=32, init=[])
+        ways = 1 << self._way_bits
+        m.submodules.translations = translations = Memory(shape=self._translation, depth=32 * ways, init=[])
         window_read, window_write = windows.read_port(), windows.write_port()
         translation_read, translation_write = translations.read_port(), translations.write_port()
-        valid = Signal(WINDOWS + 1)
-        looked_up = Signal(WINDOW_INDEX_BITS)
+        valid = Signal((WINDOWS + 1) * ways)
+        looked_up = Signal(WINDOW_INDEX_BITS + self._way_bits)
+        asked = Cat(self.way[: self._way_bits], self.index)
+        filled = Cat(self.fill_way[: self._way_bits], self.fill_index)
         m.d.comb += [
             window_read.addr.eq(self.index),
             window_read.en.eq(self.enable),
-            translation_read.addr.eq(self.index),
+            translation_read.addr.eq(asked),
             translation_read.en.eq(self.enable),
             self.window.eq(window_read.data),
             self.translation.eq(translation_read.data),
@@ -76,19 +85,19 @@ class WindowFile(wiring.Component):
             window_write.addr.eq(self.write_index),
             window_write.en.eq(self.write),
             window_write.data.eq(self.write_window),
-            translation_write.addr.eq(self.fill_index),
+            translation_write.addr.eq(filled),
             translation_write.en.eq(self.fill),
             translation_write.data.eq(self.fill_translation),
         ]
         with m.If(self.enable):
-            m.d.sync += looked_up.eq(self.index)
+            m.d.sync += looked_up.eq(asked)
         with m.If(self.forget):
             m.d.sync += valid.eq(0)
         with m.Else():
             with m.If(self.fill):
-                m.d.sync += valid.bit_select(self.fill_index, 1).eq(1)
+                m.d.sync += valid.bit_select(filled, 1).eq(1)
             with m.If(self.write):
-                m.d.sync += valid.bit_select(self.write_index, 1).eq(0)
+                m.d.sync += valid.word_select(self.write_index, ways).eq(0)
         return m
 
 

@@ -1,10 +1,14 @@
 """What travels down the pipeline."""
 
-from amaranth.lib import data, enum
+from typing import Any
+
+from amaranth.hdl import Signal
+from amaranth.lib import enum
 
 from vac.isa.alu import AluFunction, Condition
 from vac.isa.traps import Trap
 
+from .bundle import Bundle
 from .decoder import UnitCode
 
 
@@ -20,40 +24,38 @@ class Step(enum.Enum, shape=2):
     PREPARE = 2
 
 
-MICRO_OP_LAYOUT = data.StructLayout(
-    {
-        "step": Step,
-        "unit": UnitCode,
-        "opcode": 8,
-        "pc": 24,
-        "sequential_pc": 25,
-        "target": 24,
-        "length": 3,
-        "backward": 1,
-        "predicted_taken": 1,
-        "marked": 1,
-        "function": AluFunction,
-        "condition": Condition,
-        "a_used": 1,
-        "a_previous": 1,
-        "a_cell": 8,
-        "b_used": 1,
-        "b_value": 1,
-        "b_cell": 8,
-        "value": 32,
-        "writes": 1,
-        "pushes": 1,
-        "cell": 8,
-        "sp": 8,
-        "rp": 8,
-        "fp": 8,
-        "size_log2": 2,
-        "is_signed": 1,
-        "indexed": 1,
-        "operand_bytes": 8,
-        "trap": Trap,
-    }
-)
+MICRO_OP_FIELDS: dict[str, Any] = {
+    "step": Step,
+    "unit": UnitCode,
+    "opcode": 8,
+    "pc": 24,
+    "sequential_pc": 25,
+    "target": 24,
+    "length": 3,
+    "backward": 1,
+    "predicted_taken": 1,
+    "marked": 1,
+    "function": AluFunction,
+    "condition": Condition,
+    "a_used": 1,
+    "a_previous": 1,
+    "a_cell": 8,
+    "b_used": 1,
+    "b_value": 1,
+    "b_cell": 8,
+    "value": 32,
+    "writes": 1,
+    "pushes": 1,
+    "cell": 8,
+    "sp": 8,
+    "rp": 8,
+    "fp": 8,
+    "size_log2": 2,
+    "is_signed": 1,
+    "indexed": 1,
+    "operand_bytes": 8,
+    "trap": Trap,
+}
 """A decoded operation with stack RAM addresses.
 
 a_previous: operand A is the previous operation's A (for a pointer increment) or B (for a swap). b_value: operand B is
@@ -62,43 +64,49 @@ operand_bytes: the byte behind the opcode. trap: found while decoding.
 """
 
 
-def execute_layout(label_bits: int) -> data.StructLayout:
-    """A micro-operation with its operands and their label sets."""
-    return data.StructLayout({"op": MICRO_OP_LAYOUT, "a": 32, "b": 32, "labels_a": label_bits, "labels_b": label_bits})
+class Execution:
+    """A micro-operation with its operands and their label sets.
+
+    Attributes: op: Bundle of MICRO_OP_FIELDS. a, b: 32 bits. labels_a, labels_b: as wide as the build's labels.
+    """
+
+    def __init__(self, label_bits: int, name: str) -> None:
+        self.op = Bundle(MICRO_OP_FIELDS, name)
+        self.a, self.b = Signal(32, name=f"{name}_a"), Signal(32, name=f"{name}_b")
+        self.labels_a = Signal(label_bits, name=f"{name}_labels_a")
+        self.labels_b = Signal(label_bits, name=f"{name}_labels_b")
 
 
-def commit_layout(label_bits: int) -> data.StructLayout:
+def commit_fields(label_bits: int) -> dict[str, Any]:
     """What the commit stage judges and, one stage later, writes back."""
-    return data.StructLayout(
-        {
-            "step": Step,
-            "unit": UnitCode,
-            "opcode": 8,
-            "pc": 24,
-            "next_pc": 24,
-            "last_byte": 24,
-            "length": 3,
-            "redirect": 1,
-            "learn": 1,
-            "forget": 1,
-            "taken": 1,
-            "result": 32,
-            "store_data": 32,
-            "aux": 32,
-            "flags": 8,
-            "labels": label_bits,
-            "writes": 1,
-            "cell": 8,
-            "sp": 8,
-            "rp": 8,
-            "fp": 8,
-            "is_multiply": 1,
-            "multiply_high": 1,
-            "multiply_signed": 1,
-            "size_log2": 2,
-            "is_signed": 1,
-            "trap": Trap,
-            "number": 8,
-            "history_index": 4,
-        }
-    )
+    return {
+        "step": Step,
+        "unit": UnitCode,
+        "opcode": 8,
+        "pc": 24,
+        "next_pc": 24,
+        "last_byte": 24,
+        "length": 3,
+        "redirect": 1,
+        "learn": 1,
+        "forget": 1,
+        "taken": 1,
+        "result": 32,
+        "store_data": 32,
+        "aux": 32,
+        "flags": 8,
+        "labels": label_bits,
+        "writes": 1,
+        "cell": 8,
+        "sp": 8,
+        "rp": 8,
+        "fp": 8,
+        "is_multiply": 1,
+        "multiply_high": 1,
+        "multiply_signed": 1,
+        "size_log2": 2,
+        "is_signed": 1,
+        "trap": Trap,
+        "number": 8,
+        "history_index": 4,
+    }

@@ -48,7 +48,7 @@ class HostPort(Signature):
     """Access to the architectural state and to the frames while the core is stopped (see `vac.isa.state_map`).
 
     Attributes: address: Out(24). write: Out(1), one word a cycle. write_data: Out(32). read_data: In(32), the word of
-    `address` two cycles after it was put on.
+    `address` three cycles after it was put on.
     start: Out(1), pulse: run on. halt_request: Out(1), level: stop before the next instruction.
     stopped: In(1). Everything but `halt_request` is ignored while it is 0.
     """

@@ -1,7 +1,7 @@
 """Top level of the simulated core: the QPU's ports under flat names, as C++ and cocotb like them."""
 
 from amaranth.back import verilog
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,7 @@ TOP_NAME = "vac_core"
 class SimulationTop(wiring.Component):
     """The core with its memory outside.
 
-    Attributes: as those of `Core`, flattened: `code_*` the instruction bus, `data_*` the data bus, `host_*`, `beam_*`,
+    Attributes: clk: In(1). The others as those of `Core`, flattened: `code_*` the instruction bus, `data_*` the data bus, `host_*`, `beam_*`,
     `retire_*`. Structs are one vector each.
     """
 
@@ -25,6 +25,7 @@ class SimulationTop(wiring.Component):
         address_bits = len(self.core.instruction_bus.address)
         super().__init__(
             {
+                "clk": In(1),
                 "code_address": Out(address_bits),
                 "code_request": Out(1),
                 "code_data": In(32),
@@ -50,6 +51,9 @@ class SimulationTop(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        # A fresh model starts from the registers' initial values, as a configured FPGA does.
+        m.domains.sync = domain = ClockDomain("sync", reset_less=True)
+        m.d.comb += domain.clk.eq(self.clk)
         m.submodules.core = core = self.core
         code, data, host = core.instruction_bus, core.data_bus, core.host
         m.d.comb += [
