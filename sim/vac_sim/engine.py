@@ -204,6 +204,8 @@ class RtlMachine:
     def set_state(self, state: State) -> None:
         if state.has_labels and not self.options.config.label_bits:
             raise MachineError("the image declares labels, and this build of the core has none")
+        if state.digest is None:
+            raise MachineError("the state has no digest, and the core always has; replay from one that has")
         sqi = state.sqi
         for register, value in (
             (HostRegister.PC, state.pc),

@@ -510,7 +510,8 @@ class GoldenMachine:
         state = self._state
         record = beam.pack()
         self._beams += record
-        state.digest = digest_records(state.digest, record)
+        if state.digest is not None:
+            state.digest = digest_records(state.digest, record)
         state.pc = next_pc
         state.tick += 1
         if state.tick % EPOCH_TICKS == 0:

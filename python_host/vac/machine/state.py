@@ -24,7 +24,8 @@ class State:
     pc: byte offset in the code segment. tick: retired instructions. cells: the stack RAM, data stack first (64 cells),
     then the return stack (192 cells). sp: live cells of the data stack. fp: first local of the frame and rp: first free
     cell, both counted in the return stack. labels: label set of each stack cell. windows: 16, then the function
-    table's. cone_in, cone_out: LightCone. joins: label joins so far. digest: of all beams so far.
+    table's. cone_in, cone_out: LightCone. joins: label joins so far. digest: of all beams so
+    far; None where some of them were retired by an engine that did not digest them.
 
     Data-stack cells from sp upwards are not part of the state. All 192 return-stack cells are: a fresh frame sees what
     an earlier one left.
@@ -46,7 +47,7 @@ class State:
     cone_in: int = 0
     cone_out: int = 0
     joins: int = 0
-    digest: int = 0
+    digest: int | None = 0
 
     @property
     def data_stack(self) -> list[int]:
