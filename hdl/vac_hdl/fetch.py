@@ -27,6 +27,8 @@ PAGE_BITS = CODE_ADDRESS_BITS - LEAF_BITS
 MARK_LAYOUT = data.StructLayout({"present": 1, "last_byte": 2, "length": 3, "target_byte": 2})
 """A predicted branch that ends in a word: its last byte there, its length, and where the target lies in its word."""
 
+QUEUE_WORDS = 4
+
 QUEUE_ENTRY_FIELDS: dict[str, Any] = {"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT}
 
 
@@ -179,9 +181,9 @@ class FetchUnit(wiring.Component):
         ]
 
     def _align(self, m, entry, entry_valid, dropping, start_byte, accept, resync, resync_pc) -> None:
-        """Queue of three words, and the instruction at its head."""
-        queue = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(3)]
-        count = Signal(2)
+        """Queue of words, and the instruction at its head."""
+        queue = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
+        count = Signal(range(QUEUE_WORDS + 1))
         offset = Signal(2)
         first, second = queue[0], queue[1]
         window = Cat(first.data, second.data)
@@ -230,17 +232,17 @@ class FetchUnit(wiring.Component):
             with m.Else():
                 m.d.comb += pops.eq(end[2:4])
                 m.d.sync += offset.eq(end[:2])
-        left = Signal(2)
+        left = Signal.like(count)
         m.d.comb += left.eq(count - pops)
         # A word requested now arrives in the next cycle, behind the one that is arriving.
-        m.d.comb += accept.eq((left + entry_valid) < 3)
+        m.d.comb += accept.eq((left + entry_valid) < QUEUE_WORDS)
         m.d.sync += count.eq(left + entry_valid)
-        shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(3)]
-        for index in range(3):
+        shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(QUEUE_WORDS)]
+        for index in range(QUEUE_WORDS):
             with m.Switch(pops):
                 for amount in range(3):
                     with m.Case(amount):
-                        m.d.comb += shifted[index].eq(queue[min(index + amount, 2)])
+                        m.d.comb += shifted[index].eq(queue[min(index + amount, QUEUE_WORDS - 1)])
             with m.If(entry_valid & (left == index)):
                 m.d.sync += queue[index].eq(entry)
             with m.Else():
