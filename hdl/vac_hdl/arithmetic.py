@@ -66,7 +66,8 @@ class Alu(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        negate_a, negate_b = Signal(), Signal()
+        negate_a = Signal()
+        negate_b = Signal()
         total = Signal(32)
         m.d.comb += [
             negate_a.eq(self.function == F.REVERSE_SUB),
@@ -108,7 +109,8 @@ class Alu(wiring.Component):
 
     def _shift(self, m: Module) -> Signal:
         """One right shifter; a left shift is a right shift of the mirrored cell."""
-        left, fill = Signal(name="shift_left"), Signal(name="shift_fill")
+        left = Signal(name="shift_left")
+        fill = Signal(name="shift_fill")
         source = Signal(signed(33), name="shift_source")
         right = Signal(32, name="shift_right")
         result = Signal(32, name="shift_result")
@@ -158,7 +160,9 @@ class Multiplier(wiring.Component):
             top.eq(a_high * b_high),
             correction.eq((self.b & self.a[31].replicate(32)) + (self.a & self.b[31].replicate(32))),
         ]
-        cross, product_middle, upper = Signal(33), Signal(34), Signal(32)
+        cross = Signal(33)
+        product_middle = Signal(34)
+        upper = Signal(32)
         m.d.comb += [
             cross.eq(cross_a + cross_b),
             product_middle.eq(cross + low[16:]),
@@ -189,9 +193,12 @@ class Divider(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         count = Signal(6)
-        divisor, quotient, rest = Signal(32), Signal(32), Signal(32)
+        divisor = Signal(32)
+        quotient = Signal(32)
+        rest = Signal(32)
         difference = Signal(33)
-        a_negative, b_negative = Signal(), Signal()
+        a_negative = Signal()
+        b_negative = Signal()
         m.d.comb += [
             a_negative.eq(self.is_signed & self.a[31]),
             b_negative.eq(self.is_signed & self.b[31]),

@@ -40,7 +40,8 @@ class BeamPort(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.fifo = fifo = SyncFIFOBuffered(width=SHIPPED_BEAM_LAYOUT.size, depth=self._depth)
-        wanted, lossy = Signal(), Signal()
+        wanted = Signal()
+        lossy = Signal()
         ship_all = self.control[BeamControlBit.SHIP_ALL.bit_length() - 1]
         ship_marked = self.control[BeamControlBit.SHIP_MARKED.bit_length() - 1]
         m.d.comb += [

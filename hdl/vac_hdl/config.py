@@ -9,11 +9,11 @@ from vac.isa.limits import LABEL_BITS
 class CoreConfig:
     """What one build of the core has.
 
-    frame_bits: log2 of the 4 KiB frames of memory (3 to 16). tlb_bits: log2 of the entries of the shared TLB.
-    window_way_bits: log2
-    of the translations that each window caches, 0 to 2. label_bits: width of the information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam
-    port's buffer in records, at least 8. branch_target_bits: log2 of the entries of the branch target buffer, or
-    -1 to leave it out. has_retire_port: brings out what lockstep compares; boards leave it out.
+    frame_bits: log2 of the 4 KiB frames of memory, 3 to 16. tlb_bits: log2 of the entries of the shared TLB, 2 to 12.
+    window_way_bits: log2 of the translations that each window caches, 0 to 2. label_bits: width of the
+    information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam port's buffer in records, at
+    least 8. branch_target_bits: log2 of the entries of the branch target buffer, or -1 to leave it out.
+    has_retire_port: brings out what lockstep compares; boards leave it out.
     """
 
     frame_bits: int = 8

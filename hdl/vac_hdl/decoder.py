@@ -186,6 +186,7 @@ class Decoder(wiring.Component):
                     if opcode in SUBOPERATION_OPCODES:
                         with m.Switch(self._bits(SUBOPERATION_FIELD)):
                             for row in group:
+                                assert row.suboperation is not None
                                 with m.Case(row.suboperation):
                                     m.d.comb += self.control.eq(CONTROL_LAYOUT.const(control_of(row)))
                     else:

@@ -87,14 +87,20 @@ class FetchUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        resync, resync_pc = Signal(), Signal(CODE_ADDRESS_BITS)
-        entry, entry_valid, accept = Bundle(QUEUE_ENTRY_FIELDS, "arriving"), Signal(), Signal()
-        hit, hit_target = Signal(), Signal(CODE_ADDRESS_BITS)
+        resync = Signal()
+        resync_pc = Signal(CODE_ADDRESS_BITS)
+        entry = Bundle(QUEUE_ENTRY_FIELDS, "arriving")
+        entry_valid = Signal()
+        accept = Signal()
+        hit = Signal()
+        hit_target = Signal(CODE_ADDRESS_BITS)
         dropping = Signal()
         m.d.comb += dropping.eq(self.redirect | resync)
 
-        next_word, next_byte = Signal(WORD_ADDRESS_BITS), Signal(2)
-        word, byte = Signal(WORD_ADDRESS_BITS), Signal(2)
+        next_word = Signal(WORD_ADDRESS_BITS)
+        next_byte = Signal(2)
+        word = Signal(WORD_ADDRESS_BITS)
+        byte = Signal(2)
         with m.If(self.redirect):
             m.d.comb += Cat(byte, word).eq(self.redirect_pc)
         with m.Elif(resync):
@@ -104,7 +110,9 @@ class FetchUnit(wiring.Component):
         with m.Else():
             m.d.comb += Cat(byte, word).eq(Cat(next_byte, next_word))
 
-        in_page, beyond, request = Signal(), Signal(), Signal()
+        in_page = Signal()
+        beyond = Signal()
+        request = Signal()
         m.d.comb += [
             in_page.eq(self.page_valid & (word[PAGE_WORD_BITS:] == self.page)),
             # Words behind the code are made up: no instruction that reaches them ever retires.
@@ -120,7 +128,9 @@ class FetchUnit(wiring.Component):
             self.page_wanted.eq(~(in_page | beyond)),
         ]
 
-        requested, requested_word, requested_byte = Signal(), Signal(WORD_ADDRESS_BITS), Signal(2)
+        requested = Signal()
+        requested_word = Signal(WORD_ADDRESS_BITS)
+        requested_byte = Signal(2)
         m.d.sync += [requested.eq(request), requested_word.eq(word), requested_byte.eq(byte)]
         mark = Signal(MARK_LAYOUT)
         self._branch_target_buffer(m, word, requested_word, requested_byte, mark, hit_target, resync, resync_pc)
@@ -198,7 +208,9 @@ class FetchUnit(wiring.Component):
         spans = Signal()
         m.d.comb += spans.eq(end > 4)
 
-        met_first, met_second, met = Signal(), Signal(), Signal()
+        met_first = Signal()
+        met_second = Signal()
+        met = Signal()
         for word, is_met, base in ((first, met_first, 0), (second, met_second, 4)):
             m.d.comb += is_met.eq(
                 word.mark.present & (word.mark.length == length) & (end == (word.mark.last_byte + base + 1))

@@ -135,7 +135,8 @@ class Tlb(wiring.Component):
         layout = data.StructLayout({"valid": 1, "slot": SLOT_BITS, "leaf": LEAF_NUMBER_BITS, "at": self._translation})
         m.submodules.entries = entries = Memory(shape=layout, depth=1 << self._bits, init=[])
         read, write = entries.read_port(), entries.write_port()
-        asked_slot, asked_leaf = Signal(SLOT_BITS), Signal(LEAF_NUMBER_BITS)
+        asked_slot = Signal(SLOT_BITS)
+        asked_leaf = Signal(LEAF_NUMBER_BITS)
         m.d.sync += [asked_slot.eq(self.slot), asked_leaf.eq(self.leaf)]
         m.d.comb += [
             read.addr.eq(self._entry(self.slot, self.leaf)),

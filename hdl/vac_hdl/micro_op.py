@@ -72,7 +72,8 @@ class Execution:
 
     def __init__(self, label_bits: int, name: str) -> None:
         self.op = Bundle(MICRO_OP_FIELDS, name)
-        self.a, self.b = Signal(32, name=f"{name}_a"), Signal(32, name=f"{name}_b")
+        self.a = Signal(32, name=f"{name}_a")
+        self.b = Signal(32, name=f"{name}_b")
         self.labels_a = Signal(label_bits, name=f"{name}_labels_a")
         self.labels_b = Signal(label_bits, name=f"{name}_labels_b")
 

@@ -54,7 +54,9 @@ class SqiUnit(wiring.Component):
         m = Module()
         predicted = Signal()
         m.d.comb += predicted.eq(Array(self.history)[self.history_index])
-        mispredictions, distance, refusals = Signal(9), Signal(16), Signal(8)
+        mispredictions = Signal(9)
+        distance = Signal(16)
+        refusals = Signal(8)
         # While a fold is pending the counts belong to the epoch that ended, and new events start from zero.
         m.d.comb += [
             mispredictions.eq(Mux(self.folding, 0, self.mispredictions)),

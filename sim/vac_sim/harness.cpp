@@ -2,23 +2,22 @@
 #include "harness.h"
 
 #include <cstring>
-#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "Vvac_core.h"
-#include "Vvac_core___024root.h"
-#include "state_map.h"
-#include "verilated.h"
-#if VM_TRACE
-#include "verilated_vcd_c.h"
+#if VAC_BENCH
+#include "bench_core.h"
+#else
+#include "native_core.h"
 #endif
+#include "state_map.h"
 
 namespace {
 
 constexpr uint32_t kLeafBytes = 4096;
 constexpr uint32_t kLeafWords = kLeafBytes / 4;
+constexpr unsigned kHostReadCycles = 4;
 
 struct Resident {
     uint32_t frame;
@@ -40,37 +39,30 @@ uint32_t bits32(const Wide& wide, unsigned low) {
 }  // namespace
 
 struct Simulation {
-    explicit Simulation(uint32_t frame_bits)
-        : context(new VerilatedContext), core(new Vvac_core(context.get())), frames(size_t(kLeafWords) << frame_bits) {
+    explicit Simulation(uint32_t frame_bits) : core(clocked.pins()), frames(size_t(kLeafWords) << frame_bits) {
         for (uint32_t frame = 1u << frame_bits; frame-- > 0;) free_frames.push_back(frame);
-        core->beam_ready = 1;
-        core->eval();
     }
 
-    std::unique_ptr<VerilatedContext> context;
-    std::unique_ptr<Vvac_core> core;
-#if VM_TRACE
-    std::unique_ptr<VerilatedVcdC> trace;
-#endif
+    ClockedCore clocked;
+    ClockedCore::Pins& core;
     std::vector<uint32_t> frames;
     std::vector<uint32_t> free_frames;
     std::unordered_map<uint64_t, Resident> resident;
     uint32_t code_answer = 0, data_answer = 0;
     uint64_t random = 0x9E3779B97F4A7C15ull;
-    uint64_t time = 0;
+    uint64_t retired = 0;  // instructions, since this simulation began
+    std::string trace_path;
+    uint64_t trace_from = 0, trace_until = 0;
 
     // One clock cycle, from the outputs of the last one and the inputs set since. No output hangs combinationally on
     // an input.
     void cycle() {
-        Vvac_core& c = *core;
-        const bool code_request = c.code_request, data_read = c.data_read;
-        const uint32_t code_address = c.code_address, data_address = c.data_address;
-        const uint32_t mask = c.data_write_mask, value = c.data_write_data;
-        c.code_data = code_answer;
-        c.data_read_data = data_answer;
-        c.clk = 1;
-        c.eval();
-        dump();
+        const bool code_request = core.code_request, data_read = core.data_read;
+        const uint32_t code_address = core.code_address, data_address = core.data_address;
+        const uint32_t mask = core.data_write_mask, value = core.data_write_data;
+        core.code_data = code_answer;
+        core.data_read_data = data_answer;
+        clocked.clock();
         if (code_request) code_answer = frames[code_address];
         if (data_read) data_answer = frames[data_address];
         if (mask) {
@@ -79,34 +71,26 @@ struct Simulation {
                 if (!(mask >> byte & 1)) keep |= 0xFFu << (8 * byte);
             frames[data_address] = (frames[data_address] & keep) | (value & ~keep);
         }
-        c.clk = 0;
-        // Nothing listens to the falling edge. Telling the model that it has seen it saves a whole evaluation.
-#if VM_TRACE
-        if (trace) c.eval();
-        dump();
-#endif
-        c.rootp->__Vtrigprevexpr___TOP__clk__0 = 0;
     }
 
-    void dump() {
-#if VM_TRACE
-        if (trace) trace->dump(time);
-#endif
-        time += 5;
+    // Opens and closes the waveform where its span begins and ends.
+    void follow_trace() {
+        if (retired == trace_from) clocked.open_trace(trace_path.c_str());
+        if (retired == trace_until) clocked.close_trace();
     }
 
     void write(uint32_t address, uint32_t value) {
-        core->host_address = address;
-        core->host_write_data = value;
-        core->host_write = 1;
+        core.host_address = address;
+        core.host_write_data = value;
+        core.host_write = 1;
         cycle();
-        core->host_write = 0;
+        core.host_write = 0;
     }
 
     uint32_t read(uint32_t address) {
-        core->host_address = address;
-        for (int latency = 0; latency < 4; ++latency) cycle();
-        return core->host_read_data;
+        core.host_address = address;
+        for (unsigned latency = 0; latency < kHostReadCycles; ++latency) cycle();
+        return core.host_read_data;
     }
 
     void fill_translation(uint32_t slot, uint32_t leaf, uint32_t frame, uint32_t entry) {
@@ -141,6 +125,24 @@ void rtl_free(Simulation* s) { delete s; }
 void rtl_write(Simulation* s, uint32_t address, uint32_t value) { s->write(address, value); }
 uint32_t rtl_read(Simulation* s, uint32_t address) { return s->read(address); }
 void rtl_seed(Simulation* s, uint64_t seed) { s->random = seed | 1; }
+
+void rtl_write_many(Simulation* s, const uint32_t* addresses, const uint32_t* values, uint32_t count) {
+    for (uint32_t i = 0; i < count; ++i) s->write(addresses[i], values[i]);
+}
+
+void rtl_read_many(Simulation* s, const uint32_t* addresses, uint32_t* values, uint32_t count) {
+    // A new address each cycle; its word comes out behind those of the ones before.
+    const uint32_t behind = kHostReadCycles - 1;
+    for (uint32_t i = 0; i < count + behind; ++i) {
+        if (i < count) s->core.host_address = addresses[i];
+        s->cycle();
+        if (i >= behind) values[i - behind] = s->core.host_read_data;
+    }
+}
+
+void rtl_idle(Simulation* s, uint32_t cycles) {
+    while (cycles--) s->cycle();
+}
 
 int rtl_install(Simulation* s, uint32_t slot, uint32_t leaf, const uint8_t* data, uint32_t labels) {
     auto found = s->resident.find(key_of(slot, leaf));
@@ -191,7 +193,7 @@ void rtl_drop_all(Simulation* s) {
 
 void rtl_run(Simulation* s, uint64_t max_cycles, uint32_t ready_256, uint8_t* beams, uint32_t beam_capacity,
              Retired* retired, uint32_t retired_capacity, RunResult* result) {
-    Vvac_core& c = *s->core;
+    ClockedCore::Pins& c = s->core;
     *result = RunResult{};
     // Room for what is still in the pipeline when a buffer is found full.
     const uint32_t slack = 64;
@@ -234,6 +236,8 @@ void rtl_run(Simulation* s, uint64_t max_cycles, uint32_t ready_256, uint8_t* be
                                uint64_t(bits32(c.retire_payload, kRetire_digest + 32)) << 32;
                 }
                 ++result->retired;
+                ++s->retired;
+                if (ClockedCore::kCanTrace) s->follow_trace();
             }
             s->cycle();
             if (c.host_stopped) {
@@ -262,21 +266,13 @@ void rtl_run(Simulation* s, uint64_t max_cycles, uint32_t ready_256, uint8_t* be
     result->stop_code = 0;
 }
 
-int rtl_trace(Simulation* s, const char* path) {
-#if VM_TRACE
-    if (s->trace) s->trace->close();
-    s->trace.reset();
-    if (*path) {
-        s->context->traceEverOn(true);
-        s->trace.reset(new VerilatedVcdC);
-        s->core->trace(s->trace.get(), 99);
-        s->trace->open(path);
-    }
+int rtl_trace(Simulation* s, const char* path, uint64_t from, uint64_t until) {
+    if (!ClockedCore::kCanTrace) return 0;
+    s->clocked.close_trace();
+    s->trace_path = path;
+    s->trace_from = s->retired + from;
+    s->trace_until = s->retired + until;
+    s->follow_trace();
     return 1;
-#else
-    (void)s;
-    (void)path;
-    return 0;
-#endif
 }
 }

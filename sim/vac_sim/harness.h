@@ -32,6 +32,10 @@ Simulation* rtl_new(uint32_t frame_bits);
 void rtl_free(Simulation*);
 void rtl_write(Simulation*, uint32_t address, uint32_t value);
 uint32_t rtl_read(Simulation*, uint32_t address);
+void rtl_write_many(Simulation*, const uint32_t* addresses, const uint32_t* values, uint32_t count);
+void rtl_read_many(Simulation*, const uint32_t* addresses, uint32_t* values, uint32_t count);
+// Lets cycles pass while the core is stopped, as a slow host does.
+void rtl_idle(Simulation*, uint32_t cycles);
 // Frames. `rtl_install` returns 0 when every frame is taken; the others 0 when the leaf is not resident.
 int rtl_install(Simulation*, uint32_t slot, uint32_t leaf, const uint8_t* data, uint32_t labels);
 int rtl_evict(Simulation*, uint32_t slot, uint32_t leaf, uint8_t* data, uint32_t* labels);
@@ -42,6 +46,7 @@ void rtl_drop_all(Simulation*);
 void rtl_run(Simulation*, uint64_t max_cycles, uint32_t ready_256, uint8_t* beams, uint32_t beam_capacity,
              Retired* retired, uint32_t retired_capacity, RunResult* result);
 void rtl_seed(Simulation*, uint64_t seed);
-// Waveform of everything from now on, as VCD; an empty path ends it. Returns 0 in a build without tracing.
-int rtl_trace(Simulation*, const char* path);
+// Waveform, as VCD, of the retired instructions [from, until) counted from now. Replaces one that is being written.
+// Returns 0 in a build without tracing.
+int rtl_trace(Simulation*, const char* path, uint64_t from, uint64_t until);
 }

@@ -15,8 +15,8 @@ from pathlib import Path
 from vac.isa import state_map
 from vac_hdl.config import CoreConfig
 from vac_hdl.signatures import RETIRE_LAYOUT
+from vac_hdl.simulation_top import TOP_NAME, core_verilog
 
-from .rtl_top import TOP_NAME, core_verilog
 from .toolchain import require_cxx, verilator_binary, verilator_environment, verilator_root
 
 _SOURCES = Path(__file__).parent

@@ -6,9 +6,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from vac.isa.state_map import HOST_ADDRESS_BITS
-from vac_hdl.config import CoreConfig
-from vac_hdl.core import Core
-from vac_hdl.signatures import RETIRE_LAYOUT, SHIPPED_BEAM_LAYOUT
+
+from .config import CoreConfig
+from .core import Core
+from .signatures import RETIRE_LAYOUT, SHIPPED_BEAM_LAYOUT
 
 TOP_NAME = "vac_core"
 
@@ -16,8 +17,8 @@ TOP_NAME = "vac_core"
 class SimulationTop(wiring.Component):
     """The core with its memory outside.
 
-    Attributes: clk: In(1). The others as those of `Core`, flattened: `code_*` the instruction bus, `data_*` the data bus, `host_*`, `beam_*`,
-    `retire_*`. Structs are one vector each.
+    Attributes: clk: In(1). The others as those of `Core`, flattened: `code_*` the instruction bus, `data_*` the data
+    bus, `host_*`, `beam_*`, `retire_*`. Structs are one vector each.
     """
 
     def __init__(self, config: CoreConfig) -> None:

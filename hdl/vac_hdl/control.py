@@ -1,0 +1,157 @@
+"""Run control: starting, stopping, translation misses."""
+
+from amaranth.hdl import Const, Module, Mux, Signal
+
+from vac.isa.limits import (
+    CODE_SLOT,
+    LEAF_BITS,
+)
+from vac.isa.state_map import (
+    FaultKind,
+    StopCode,
+)
+from vac.isa.traps import Trap
+
+from .decoder import UnitCode
+from .pipeline import Mode, Pipeline
+
+_DRAIN_CYCLES = 4
+"""The last committed instruction reaches the beam port and the SQI settles in fewer cycles than this."""
+
+
+def control(p: Pipeline, m: Module) -> None:
+    c = p.m
+    drain = Signal(range(_DRAIN_CYCLES + 1))
+    fails = p.may_commit & ~p.commit
+    m.d.comb += [
+        p.restart.eq(p.mode == Mode.RESTART),
+        p.flush.eq(p.redirect | p.restart),
+        p.fetch.redirect.eq(p.redirect | p.restart | p.r_redirect),
+        p.fetch.redirect_pc.eq(Mux(p.restart, p.pc, Mux(p.redirect, p.redirect_pc, p.r_op.target))),
+        p.host.stopped.eq(p.mode == Mode.STOPPED),
+    ]
+    with m.If(p.restart):
+        m.d.sync += [
+            p.spec_sp.eq(p.sp),
+            p.spec_rp.eq(p.rp),
+            p.spec_fp.eq(p.fp),
+            p.spec_frame.eq(p.rp - p.fp),
+        ]
+    with m.Elif(p.redirect):
+        m.d.sync += [
+            p.spec_sp.eq(c.sp),
+            p.spec_rp.eq(c.rp),
+            p.spec_fp.eq(c.fp),
+            p.spec_frame.eq(c.rp - c.fp),
+        ]
+
+    code_page_missing = _code_page_missing(p, m)
+
+    def stop(code: StopCode) -> None:
+        m.d.sync += [p.stop_code.eq(code), p.mode.eq(Mode.DRAIN), drain.eq(_DRAIN_CYCLES)]
+
+    with m.Switch(p.mode):
+        with m.Case(Mode.STOPPED):
+            with m.If(p.host_in.start):
+                m.d.sync += [p.mode.eq(Mode.RESTART), p.stop_code.eq(StopCode.NONE)]
+        with m.Case(Mode.RESTART):
+            m.d.sync += p.mode.eq(Mode.RUN)
+        with m.Case(Mode.RUN):
+            with m.If(p.code_changed):
+                m.d.sync += p.mode.eq(Mode.RESTART)
+            with m.Elif(p.exhausted):
+                stop(StopCode.LIMIT)
+            with m.Elif(fails):
+                m.d.sync += [
+                    p.stop_trap.eq(p.m_trap),
+                    p.fault_slot.eq(Mux(p.m_is_memory, p.m_window.slot, c.number)),
+                    p.fault_leaf.eq(Mux(p.m_is_memory, c.aux[LEAF_BITS:], c.opcode)),
+                    p.fault_window.eq(p.m_window_index),
+                    p.fault_way.eq(p.m_way),
+                    p.fault_store.eq(p.m_is_store),
+                    p.fault_labels.eq(c.labels),
+                ]
+                with m.If(p.m_trap != Trap.NONE):
+                    stop(StopCode.TRAPPED)
+                with m.Elif(p.m_waits):
+                    stop(StopCode.EVENT)
+                with m.Else():
+                    m.d.sync += p.mode.eq(Mode.WALK)
+            with m.Elif(p.commit & (c.unit == UnitCode.HALT)):
+                stop(StopCode.HALTED)
+            with m.Elif(code_page_missing):
+                m.d.sync += [
+                    p.fault_slot.eq(CODE_SLOT),
+                    p.fault_leaf.eq(p.fetch.wanted_page),
+                    p.fault_kind.eq(FaultKind.MISSING),
+                ]
+                stop(StopCode.PAGE)
+        with m.Case(Mode.WALK):
+            m.d.sync += p.mode.eq(Mode.WALKED)
+        with m.Case(Mode.WALKED):
+            at = p.tlb.translation
+            labels_held = ~(p.fault_labels & ~at.labels).any() if p.config.label_bits else Const(1, 1)
+            with m.If(~p.tlb.hit):
+                m.d.sync += p.fault_kind.eq(FaultKind.MISSING)
+                stop(StopCode.PAGE)
+            with m.Elif(p.fault_store & ~at.writable):
+                m.d.sync += p.fault_kind.eq(FaultKind.READ_ONLY)
+                stop(StopCode.PAGE)
+            with m.Elif(p.fault_store & ~labels_held):
+                m.d.sync += p.fault_kind.eq(FaultKind.LABELS)
+                stop(StopCode.PAGE)
+            with m.Else():
+                m.d.comb += p.windows.fill.eq(1)
+                m.d.sync += p.mode.eq(Mode.RESTART)
+        with m.Case(Mode.DRAIN):
+            m.d.sync += drain.eq(drain - 1)
+            with m.If(drain == 0):
+                m.d.sync += p.mode.eq(Mode.STOPPED)
+        with m.Default():
+            m.d.sync += p.mode.eq(Mode.STOPPED)
+    m.d.comb += [
+        p.windows.fill_index.eq(p.fault_window),
+        p.windows.fill_way.eq(p.fault_way),
+        p.windows.fill_translation.leaf.eq(p.fault_leaf),
+        p.windows.fill_translation.at.eq(p.tlb.translation),
+    ]
+
+
+def _code_page_missing(p: Pipeline, m: Module) -> Signal:
+    """1 when nothing is left to execute and the next instruction's page has no TLB entry."""
+    missing = Signal(name="code_page_missing")
+    m.d.comb += missing.eq(
+        p.code_page_unknown & p.fetch.page_wanted & ~(p.fetch.valid | p.r_valid | p.o_valid | p.x_valid | p.m_valid)
+    )
+    return missing
+
+
+def code_translation(p: Pipeline, m: Module) -> None:
+    """Looks up the frame of the code page that fetching waits for."""
+    asked = Signal()
+    answered = Signal()
+    asked_page = Signal(24 - LEAF_BITS)
+    page_valid = Signal()
+    page = Signal(24 - LEAF_BITS)
+    frame = Signal(p.config.frame_bits)
+    walking = (p.mode == Mode.WALK) | (p.mode == Mode.WALKED)
+    m.d.comb += [
+        p.tlb.slot.eq(Mux(walking, p.fault_slot, CODE_SLOT)),
+        p.tlb.leaf.eq(Mux(walking, p.fault_leaf, p.fetch.wanted_page)),
+        p.fetch.page_valid.eq(page_valid),
+        p.fetch.page.eq(page),
+        p.fetch.frame.eq(frame),
+        p.fetch.code_words.eq((p.code_length + 3)[2:]),
+    ]
+    m.d.sync += [
+        asked.eq(p.running & p.fetch.page_wanted & ~answered & ~asked),
+        asked_page.eq(p.fetch.wanted_page),
+    ]
+    with m.If(asked & p.running):
+        with m.If(p.tlb.hit):
+            m.d.sync += [page_valid.eq(1), page.eq(asked_page), frame.eq(p.tlb.translation.frame)]
+        m.d.sync += p.code_page_unknown.eq(~p.tlb.hit & (asked_page == p.fetch.wanted_page))
+    with m.If(p.fetch.redirect | (p.fetch.wanted_page != asked_page)):
+        m.d.sync += p.code_page_unknown.eq(0)
+    with m.If(p.mode == Mode.STOPPED):
+        m.d.sync += [page_valid.eq(0), p.code_page_unknown.eq(0)]

@@ -1,0 +1,272 @@
+"""X: results, branch decisions, effective addresses."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+
+from vac.isa.alu import DIVIDING, AluFunction
+from vac.isa.beam import BeamFlag
+from vac.isa.limits import (
+    ISA_VERSION,
+    LEAF_BITS,
+    RETURN_STACK_CELLS,
+    TABLE_WINDOW,
+)
+from vac.isa.ports import SYSTEM_CALLS, CoreRegister
+from vac.isa.traps import Trap
+
+from .arithmetic import condition_holds
+from .decoder import UnitCode
+from .micro_op import Step
+from .pipeline import DIRECT, EVENTS, TABLES, Pipeline, is_any
+
+
+def execute_stage(p: Pipeline, m: Module) -> None:
+    x, op = p.x, p.x.op
+    unit = op.unit
+    alu, comparator, divider = p.alu, p.comparator, p.divider
+    m.d.comb += [
+        comparator.a.eq(x.a),
+        comparator.b.eq(x.b),
+        alu.function.eq(op.function),
+        alu.a.eq(x.a),
+        alu.b.eq(x.b),
+        alu.equal.eq(comparator.equal),
+        alu.below_unsigned.eq(comparator.below_unsigned),
+        alu.below_signed.eq(comparator.below_signed),
+        p.multiplier.a.eq(x.a),
+        p.multiplier.b.eq(x.b),
+    ]
+    is_load = Signal()
+    is_store = Signal()
+    is_prepare = Signal()
+    computes = Signal()
+    divides = Signal()
+    multiplies = Signal()
+    m.d.comb += [
+        is_load.eq(unit == UnitCode.LOAD),
+        is_store.eq(unit == UnitCode.STORE),
+        is_prepare.eq(op.step == Step.PREPARE),
+        computes.eq(unit == UnitCode.ALU),
+        divides.eq(computes & is_any(op.function, *DIVIDING)),
+        multiplies.eq(computes & is_any(op.function, AluFunction.MUL, AluFunction.MULHU, AluFunction.MULHS)),
+    ]
+
+    # Results that are not the ALU's.
+    special = Signal(32)
+    is_special = Signal()
+    kept = Signal(4)
+    m.d.comb += kept.eq(p.windows.window.permissions & op.operand_bytes[4:8])
+    with m.Switch(unit):
+        with m.Case(UnitCode.READ_REGISTER):
+            m.d.comb += [special.eq(_core_register(p, m, op.operand_bytes)), is_special.eq(1)]
+        with m.Case(UnitCode.JOIN):
+            m.d.comb += [special.eq(p.joins + 1), is_special.eq(1)]
+        with m.Case(UnitCode.WINDOW_LENGTH):
+            m.d.comb += [special.eq(p.windows.window.length), is_special.eq(1)]
+        with m.Case(UnitCode.WINDOW_RESTRICT):
+            m.d.comb += [special.eq(kept), is_special.eq(1)]
+        with m.Case(UnitCode.TABLE_JUMP):
+            m.d.comb += [special.eq(p.table_entry), is_special.eq(1)]
+    with m.If(divides):
+        m.d.comb += [special.eq(divider.result), is_special.eq(1)]
+    m.d.comb += [
+        p.x_result.eq(Mux(is_special, special, alu.result)),
+        p.x_result_late.eq(is_special | is_load | multiplies | is_any(unit, *EVENTS)),
+    ]
+
+    # Division holds the stage.
+    by_zero = Signal()
+    divide_waits = Signal()
+    m.d.comb += [
+        by_zero.eq(divides & (x.b == 0)),
+        divider.a.eq(x.a),
+        divider.b.eq(x.b),
+        divider.is_signed.eq((op.function == AluFunction.DIVS) | (op.function == AluFunction.REMS)),
+        divider.remainder.eq((op.function == AluFunction.REMU) | (op.function == AluFunction.REMS)),
+        divide_waits.eq(p.x_valid & divides & ~by_zero & (op.trap == Trap.NONE) & ~divider.done),
+        divider.start.eq(divide_waits & ~divider.busy),
+        divider.abort.eq(p.flush),
+    ]
+
+    # Control flow.
+    taken = Signal()
+    follows_cell = Signal()
+    next_pc = Signal(24)
+    target = Signal(24)
+    jumps_to_entry = is_any(unit, *TABLES) & ~is_prepare
+    holds = condition_holds(m, comparator, op.condition)
+    entry_frame = p.table_entry[24:32]
+    table_rp = Signal(9)
+    m.d.comb += [
+        follows_cell.eq((unit == UnitCode.RETURN) | jumps_to_entry),
+        taken.eq(((unit == UnitCode.BRANCH) & holds) | is_any(unit, *DIRECT) | follows_cell),
+        target.eq(Mux(unit == UnitCode.RETURN, x.a[:24], Mux(jumps_to_entry, p.table_entry[:24], op.target))),
+        next_pc.eq(Mux(taken, target, op.sequential_pc[:24])),
+        table_rp.eq(op.fp + entry_frame),
+    ]
+    redirects = (taken != op.predicted_taken) | follows_cell
+
+    # Effective address. A narrowing adds its offset in the same way.
+    narrows = Signal()
+    window, translation = p.windows.window, p.windows.translation
+    displacement = Signal(32)
+    address = Signal(32)
+    base_part = Signal(32)
+    offset_part = Signal(32)
+    size_mask = Signal(2)
+    permission_bad = Signal()
+    misaligned = Signal()
+    bound = Signal(33)
+    m.d.comb += [
+        narrows.eq(unit == UnitCode.WINDOW_NARROW),
+        base_part.eq(Mux(narrows, x.a, Mux(is_prepare, x.a << 2, x.a[:28]))),
+        offset_part.eq(Mux(op.indexed, (x.b << op.size_log2)[:32], op.value[:22])),
+        displacement.eq(base_part + Mux(narrows | is_prepare, 0, offset_part)),
+        address.eq(window.base + base_part + Mux(narrows | is_prepare, 0, offset_part)),
+        size_mask.eq(Mux(op.size_log2 == 2, 3, Mux(op.size_log2 == 1, 1, 0))),
+        misaligned.eq(Mux(narrows, x.a[:2].any(), (displacement[:2] & size_mask).any())),
+        bound.eq(
+            Mux(
+                narrows,
+                x.a + x.b,
+                Cat(displacement | size_mask, is_prepare & x.a[30:32].any()),
+            )
+        ),
+        permission_bad.eq(
+            Mux(narrows, window.permissions == 0, Mux(is_store, ~window.permissions[1], ~window.permissions[0]))
+        ),
+    ]
+    reads_memory = is_load | is_prepare
+    load_collides = Signal()
+    m.d.comb += [
+        # One port: a store in M writes in this cycle.
+        load_collides.eq(p.x_valid & reads_memory & p.m_valid & (p.m.unit == UnitCode.STORE)),
+        p.x_ready.eq(~(divide_waits | load_collides)),
+        p.data_bus.address.eq(Cat(address[2:LEAF_BITS], translation.at.frame)),
+        p.data_bus.read.eq(p.x_valid & reads_memory),
+    ]
+
+    # Labels of the result.
+    joined = Signal(p.config.label_bits)
+    if p.config.label_bits:
+        m.d.comb += joined.eq(
+            Mux(unit == UnitCode.JOIN, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0)
+        )
+    m.d.comb += p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, x.labels_a | x.labels_b | joined, 0))
+
+    numbered = Signal()
+    is_memory = Signal()
+    flags = Signal(8)
+    emits = unit == UnitCode.EMIT
+    m.d.comb += [
+        numbered.eq(is_any(unit, UnitCode.READ_REGISTER, UnitCode.MARK, *EVENTS)),
+        is_memory.eq(reads_memory | is_store),
+        flags.eq(
+            Mux(taken, BeamFlag.TAKEN.value, 0)
+            | Mux(is_any(unit, *EVENTS), BeamFlag.EVENT.value, 0)
+            | Mux(emits, BeamFlag.EMIT.value, 0)
+            | Mux(unit == UnitCode.JOIN, BeamFlag.JOIN.value, 0)
+            | Mux(unit == UnitCode.MARK, BeamFlag.MARK.value, 0)
+            | Mux(unit == UnitCode.HALT, BeamFlag.HALT.value, 0)
+            | Mux(op.pushes, BeamFlag.PUSH.value, 0)
+        ),
+    ]
+    trap = Signal(Trap)
+    with m.If(op.trap != Trap.NONE):
+        m.d.comb += trap.eq(op.trap)
+    with m.Elif(by_zero):
+        m.d.comb += trap.eq(Trap.DIVISION_BY_ZERO)
+    with m.Elif((unit == UnitCode.TABLE_CALL) & ~is_prepare & (table_rp > RETURN_STACK_CELLS)):
+        m.d.comb += trap.eq(Trap.RETURN_OVERFLOW)
+    takes_input, lets_output = _light_cone_effects(p, m, unit, op.operand_bytes)
+
+    c = p.m
+    m.d.sync += p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush)
+    m.d.sync += [
+        c.step.eq(op.step),
+        c.unit.eq(unit),
+        c.opcode.eq(op.opcode),
+        c.pc.eq(op.pc),
+        c.next_pc.eq(next_pc),
+        c.last_byte.eq(op.sequential_pc[:24] - 1),
+        c.length.eq(op.length),
+        c.redirect.eq(redirects & (trap == Trap.NONE) & ~is_prepare),
+        c.learn.eq(taken & ~follows_cell & ~op.marked),
+        c.forget.eq(op.marked & ~taken & ~op.backward),
+        c.taken.eq(taken),
+        c.result.eq(p.x_result),
+        c.store_data.eq(x.b),
+        c.aux.eq(Mux(jumps_to_entry, p.table_address, Mux(is_memory, address, Mux(numbered, op.operand_bytes, 0)))),
+        c.flags.eq(flags),
+        c.labels.eq(p.x_labels),
+        c.writes.eq(op.writes),
+        c.cell.eq(op.cell),
+        c.sp.eq(op.sp),
+        c.rp.eq(Mux((unit == UnitCode.TABLE_CALL), table_rp, op.rp)),
+        c.fp.eq(Mux(unit == UnitCode.RETURN, op.rp - x.a[24:32], op.fp)),
+        c.is_multiply.eq(multiplies),
+        c.multiply_high.eq(op.function != AluFunction.MUL),
+        c.multiply_signed.eq(op.function == AluFunction.MULHS),
+        c.size_log2.eq(op.size_log2),
+        c.is_signed.eq(op.is_signed),
+        c.trap.eq(trap),
+        c.number.eq(op.operand_bytes),
+        c.history_index.eq(op.pc[:4] ^ op.pc[4:8]),
+        p.m_permission_bad.eq(permission_bad),
+        p.m_misaligned.eq(misaligned),
+        p.m_bound.eq(bound),
+        p.m_window_length.eq(window.length),
+        p.m_narrow.eq(is_any(unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)),
+        p.m_window.base.eq(Mux(narrows, address, window.base)),
+        p.m_window.length.eq(Mux(narrows, x.b, window.length)),
+        p.m_window.permissions.eq(Mux(narrows, window.permissions, kept)),
+        p.m_window.slot.eq(window.slot),
+        p.m_window_index.eq(Mux(is_prepare, TABLE_WINDOW, x.a[28:32])),
+        p.m_way.eq(p.x_way),
+        p.m_translation.eq(translation),
+        p.m_translation_valid.eq(p.windows.translation_valid),
+        p.m_is_memory.eq(is_memory),
+        p.m_takes_input.eq(takes_input),
+        p.m_lets_output.eq(lets_output),
+    ]
+
+
+def _core_register(p: Pipeline, m: Module, number: Value) -> Signal:
+    """Value of the core register of this number."""
+    value = Signal(32, name="core_register")
+    registers = {
+        CoreRegister.TICK_LOW: p.tick[:32],
+        CoreRegister.TICK_HIGH: p.tick[32:],
+        CoreRegister.COHERENCE: p.sqi.coherence,
+        CoreRegister.ENTROPY: p.sqi.entropy,
+        CoreRegister.DRIFT: p.sqi.drift,
+        CoreRegister.SCORE: p.sqi.score,
+        CoreRegister.CONE_IN_LOW: p.cone_in[:32],
+        CoreRegister.CONE_IN_HIGH: p.cone_in[32:],
+        CoreRegister.CONE_OUT_LOW: p.cone_out[:32],
+        CoreRegister.CONE_OUT_HIGH: p.cone_out[32:],
+        CoreRegister.STACK_DEPTH: p.sp,
+        CoreRegister.JOINS: p.joins,
+        CoreRegister.VERSION: Const(ISA_VERSION, 32),
+    }
+    with m.Switch(number):
+        for register in CoreRegister:
+            with m.Case(register):
+                m.d.comb += value.eq(registers[register])
+    return value
+
+
+def _light_cone_effects(p: Pipeline, m: Module, unit: Value, number: Value) -> tuple[Signal, Signal]:
+    """Whether an answered event brings something in, and whether it lets something out."""
+    takes_input = Signal(name="takes_input")
+    lets_output = Signal(name="lets_output")
+    with m.Switch(unit):
+        with m.Case(UnitCode.DEVICE_IN):
+            m.d.comb += takes_input.eq(1)
+        with m.Case(UnitCode.DEVICE_OUT):
+            m.d.comb += lets_output.eq(1)
+        with m.Case(UnitCode.SYSTEM_CALL):
+            with m.Switch(number):
+                for call in SYSTEM_CALLS:
+                    with m.Case(call.number):
+                        m.d.comb += [takes_input.eq(call.takes_input), lets_output.eq(call.lets_output)]
+    return takes_input, lets_output

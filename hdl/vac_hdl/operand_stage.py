@@ -1,0 +1,130 @@
+"""O: operands from the stack RAM or from the stages ahead; issue."""
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+
+from vac.isa.alu import AluFunction
+from vac.isa.limits import (
+    LEAF_BITS,
+    TABLE_WINDOW,
+)
+
+from .decoder import UnitCode
+from .micro_op import Step
+from .pipeline import EVENTS, TABLES, Mode, Pipeline, is_any
+
+
+def operand_stage(p: Pipeline, m: Module) -> None:
+    o = p.o
+    host_reads = p.mode == Mode.STOPPED
+    read_cells = {}
+    for name, port in (("a", p.cell_read_a), ("b", p.cell_read_b)):
+        # An operation that waits in O is read again every cycle, so that it sees what was written meanwhile.
+        address = Mux(p.o_free, p.r_op[f"{name}_cell"], o[f"{name}_cell"])
+        read_cells[name] = Signal(8, name=f"read_cell_{name}")
+        m.d.comb += [read_cells[name].eq(address), port.en.eq(1), port.addr.eq(read_cells[name])]
+    with m.If(host_reads):
+        m.d.comb += p.cell_read_a.addr.eq(p.host_in.address[:8])
+    if p.config.label_bits:
+        m.d.comb += [
+            p.label_read_a.en.eq(1),
+            p.label_read_b.en.eq(1),
+            p.label_read_a.addr.eq(p.cell_read_a.addr),
+            p.label_read_b.addr.eq(p.cell_read_b.addr),
+        ]
+
+    waits: Value = Const(0, 1)
+    operand, labels = {}, {}
+    for name, port in (("a", p.cell_read_a), ("b", p.cell_read_b)):
+        cell, used = o[f"{name}_cell"], o[f"{name}_used"]
+        in_x, in_m, in_w = (Signal(name=f"{name}_in_{stage}") for stage in "xmw")
+        operand[name] = Signal(32, name=f"o_{name}")
+        labels[name] = Signal(p.config.label_bits, name=f"o_labels_{name}")
+        stored_labels = (p.label_read_a if name == "a" else p.label_read_b).data if p.config.label_bits else 0
+        m.d.comb += [
+            in_x.eq(used & p.x_valid & p.x.op.writes & (p.x.op.cell == cell)),
+            in_m.eq(used & p.m_valid & p.m.writes & (p.m.cell == cell)),
+            in_w.eq(used & p.w_valid & p.w.writes & (p.w.cell == cell)),
+        ]
+        with m.If(~used):
+            m.d.comb += [operand[name].eq(0), labels[name].eq(0)]
+        with m.Elif(in_x):
+            m.d.comb += [operand[name].eq(p.alu.result), labels[name].eq(p.x_labels)]
+        with m.Elif(in_m):
+            m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.labels)]
+        with m.Elif(in_w):
+            m.d.comb += [operand[name].eq(p.w.result), labels[name].eq(p.w.labels)]
+        with m.Else():
+            m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
+        waits = waits | (in_x & p.x_result_late) | (~in_x & in_m & p.m_late)
+    with m.If(o.a_previous):
+        # The step before is in X just now, and leaves it together with this one leaving O.
+        swapped = o.function == AluFunction.PASS_A
+        m.d.comb += [
+            operand["a"].eq(Mux(swapped, p.x.b, p.x.a)),
+            labels["a"].eq(Mux(swapped, p.x.labels_b, p.x.labels_a)),
+        ]
+    with m.If(o.b_value):
+        m.d.comb += operand["b"].eq(o.value)
+
+    changes_window = is_any(p.x.op.unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)
+    serializes = Signal()
+    window_pending = Signal()
+    alone = Signal()
+    window_operation = Signal()
+    m.d.comb += [
+        window_operation.eq(is_any(o.unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT, UnitCode.WINDOW_LENGTH)),
+        # These read or change what younger or older operations may still be changing or reading.
+        serializes.eq(
+            is_any(o.unit, UnitCode.READ_REGISTER, UnitCode.JOIN, *EVENTS, UnitCode.WINDOW_NARROW)
+            | (o.unit == UnitCode.WINDOW_RESTRICT)
+            | (is_any(o.unit, *TABLES) & (o.step != Step.PREPARE))
+        ),
+        alone.eq(~(p.x_valid | p.m_valid | p.w_valid)),
+        window_pending.eq((p.x_valid & changes_window) | (p.m_valid & p.m_narrow)),
+    ]
+    blocked = Signal(name="o_blocked")
+    m.d.comb += [
+        blocked.eq(
+            (waits & ~o.a_previous)
+            | (serializes & ~alone)
+            | window_pending
+            | (p.beam_port.full & (o.step != Step.TAIL))
+        ),
+        p.o_fire.eq(p.o_valid & ~blocked & p.x_ready & p.running),
+        p.o_free.eq(~p.o_valid | p.o_fire),
+    ]
+    named = Mux(o.unit == UnitCode.WINDOW_RESTRICT, o.operand_bytes[:4], o.operand_bytes[4:8])
+    m.d.comb += [
+        p.windows.enable.eq(p.o_fire | host_reads),
+        p.windows.index.eq(
+            Mux(
+                host_reads,
+                p.host_in.address[2:7],
+                Mux(
+                    o.step == Step.PREPARE,
+                    TABLE_WINDOW,
+                    Mux(window_operation, named, operand["a"][28:32]),
+                ),
+            )
+        ),
+    ]
+    way = Signal(2, name="o_way")
+    m.d.comb += [
+        # Pointers into neighbouring leaves take different ways, and so do the starts of larger blocks.
+        way.eq(operand["a"][LEAF_BITS : LEAF_BITS + 2] ^ operand["a"][LEAF_BITS + 2 : LEAF_BITS + 4]),
+        p.windows.way.eq(way),
+    ]
+    with m.If(p.o_fire):
+        m.d.sync += p.x_way.eq(way)
+    with m.If(p.x_ready):
+        m.d.sync += p.x_valid.eq(p.o_fire)
+    with m.If(p.o_fire):
+        m.d.sync += [
+            p.x.op.eq(o),
+            p.x.a.eq(operand["a"]),
+            p.x.b.eq(operand["b"]),
+            p.x.labels_a.eq(labels["a"]),
+            p.x.labels_b.eq(labels["b"]),
+        ]
+    with m.If(p.flush):
+        m.d.sync += p.x_valid.eq(0)

@@ -1,0 +1,179 @@
+"""What the stages of the core share: its registers, its units and its buses."""
+
+from typing import Any
+
+from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.lib import enum
+from amaranth.lib.memory import Memory
+
+from vac.isa.limits import (
+    SLOT_BITS,
+    STACK_RAM_CELLS,
+)
+from vac.isa.state_map import (
+    HOST_ADDRESS_BITS,
+    FaultKind,
+    StopCode,
+)
+from vac.isa.traps import Trap
+
+from .arithmetic import Alu, Comparator, Divider, Multiplier
+from .beam_port import BeamPort
+from .bundle import Bundle
+from .decoder import Decoder, UnitCode
+from .digest import Digest
+from .fetch import FetchUnit
+from .memory_access import LEAF_NUMBER_BITS, WINDOW_LAYOUT, Tlb, WindowFile, window_translation_layout
+from .micro_op import MICRO_OP_FIELDS, Execution, commit_fields
+from .sqi import SqiUnit
+
+
+class Mode(enum.Enum, shape=3):
+    """What the core as a whole does. Codes that are not listed lead back to STOPPED."""
+
+    STOPPED = 0
+    RUN = 1
+    DRAIN = 2
+    """The pipeline empties; then the core is STOPPED."""
+    WALK = 3
+    """The TLB is being read for a load or store."""
+    WALKED = 4
+    """The TLB has answered."""
+    RESTART = 5
+    """Fetching starts at the architectural pc."""
+
+
+def is_any(unit: Value, *units: UnitCode) -> Value:
+    """1 where `unit` is one of these."""
+    truth: Value = Const(0, 1)
+    for code in units:
+        truth = truth | (unit == code)
+    return truth
+
+
+EVENTS = (UnitCode.DEVICE_IN, UnitCode.DEVICE_OUT, UnitCode.SYSTEM_CALL)
+TABLES = (UnitCode.TABLE_CALL, UnitCode.TABLE_JUMP)
+DIRECT = (UnitCode.JUMP, UnitCode.CALL)
+
+
+class Pipeline:
+    """Registers and units of the core; each stage function reads and drives its part of them.
+
+    Prefixes name the stage that a register feeds: r decode, o operands, x execute, m commit, w write back. `spec_`
+    registers run ahead of the architectural ones, which change at commit.
+    """
+
+    def __init__(self, core: Any, m: Module) -> None:
+        self.config = config = core.config
+        self.host, self.data_bus = core.host, core.data_bus
+        self.retire = core.retire if config.has_retire_port else None
+        m.submodules.fetch = self.fetch = FetchUnit(config)
+        m.submodules.decoder = self.decoder = Decoder()
+        m.submodules.comparator = self.comparator = Comparator()
+        m.submodules.alu = self.alu = Alu()
+        m.submodules.multiplier = self.multiplier = Multiplier()
+        m.submodules.divider = self.divider = Divider()
+        m.submodules.windows = self.windows = WindowFile(config)
+        m.submodules.tlb = self.tlb = Tlb(config)
+        m.submodules.sqi = self.sqi = SqiUnit()
+        m.submodules.digest = self.digest = Digest()
+        m.submodules.beam_port = self.beam_port = BeamPort(config.beam_fifo)
+        labels = self.config.label_bits
+        self.mode = Signal(Mode)
+        self.running = Signal()
+        m.d.comb += self.running.eq(self.mode == Mode.RUN)
+        # Architectural state.
+        self.pc = Signal(24)
+        self.tick = Signal(64)
+        self.sp = Signal(8)
+        self.rp = Signal(8)
+        self.fp = Signal(8)
+        self.code_length = Signal(25)
+        self.has_labels = Signal()
+        self.cone_in = Signal(64)
+        self.cone_out = Signal(64)
+        self.joins = Signal(32)
+        # Run control.
+        self.budget = Signal(32)
+        self.stop_code = Signal(StopCode)
+        self.stop_trap = Signal(Trap)
+        self.fault_kind = Signal(FaultKind)
+        self.fault_slot = Signal(SLOT_BITS)
+        self.fault_leaf = Signal(LEAF_NUMBER_BITS)
+        self.fault_window = Signal(5)
+        self.fault_store = Signal()
+        self.fault_labels = Signal(labels)
+        self.answer_valid = Signal()
+        self.answer_refused = Signal()
+        self.answer_value = Signal(32)
+        self.code_changed = Signal()
+        self.code_page_unknown = Signal()
+        self.beam_control = Signal(3, init=1)
+        self.beams_lost = Signal(32)
+        # No logic hangs on the host port directly.
+        host_fields = {"address": HOST_ADDRESS_BITS, "write": 1, "write_data": 32, "start": 1, "halt_request": 1}
+        self.host_in = Bundle(host_fields, "host_in")
+        m.d.sync += [self.host_in[field].eq(getattr(self.host, field)) for field in host_fields]
+        # Pipeline.
+        self.flush = Signal()
+        self.r_valid = Signal()
+        self.r_word = Signal(40)
+        self.r_marked = Signal()
+        self.r_pc = Signal(24)
+        self.r_sequential = Signal(25)
+        self.r_second = Signal()
+        self.r_blocked = Signal()
+        self.spec_sp = Signal(8)
+        self.spec_rp = Signal(8)
+        self.spec_fp = Signal(8)
+        self.spec_frame = Signal(8)
+        self.o_valid = Signal()
+        self.o = Bundle(MICRO_OP_FIELDS, "o")
+        self.x_valid = Signal()
+        self.x = Execution(labels, "x")
+        self.m_valid = Signal()
+        self.m = Bundle(commit_fields(labels), "m")
+        self.w_valid = Signal()
+        self.w = Bundle(commit_fields(labels), "w")
+        self.o_fire = Signal()
+        self.o_free = Signal()
+        self.x_ready = Signal()
+        self.x_result = Signal(32)
+        self.x_result_late = Signal()
+        self.x_labels = Signal(labels)
+        self.m_late = Signal()
+        self.commit = Signal()
+        self.redirect = Signal()
+        self.redirect_pc = Signal(24)
+        self.restart = Signal()
+        self.table_entry = Signal(32)
+        self.table_address = Signal(32)
+        # What the execute stage found out about a memory access, for the commit stage.
+        self.m_permission_bad = Signal()
+        self.m_misaligned = Signal()
+        self.m_bound = Signal(33)
+        self.m_window_length = Signal(30)
+        self.m_narrow = Signal()
+        self.m_window = Signal(WINDOW_LAYOUT)
+        self.m_window_index = Signal(5)
+        self.x_way = Signal(2)
+        self.m_way = Signal(2)
+        self.fault_way = Signal(2)
+        self.m_translation = Signal(window_translation_layout(self.config))
+        self.m_translation_valid = Signal()
+        self.m_is_memory = Signal()
+        self.m_takes_input = Signal()
+        self.m_lets_output = Signal()
+
+        self._stack_ram(m)
+
+    def _stack_ram(self, m: Module) -> None:
+        m.submodules.stack_ram = ram = Memory(shape=32, depth=STACK_RAM_CELLS, init=[])
+        self.cell_write = ram.write_port()
+        self.cell_read_a = ram.read_port(transparent_for=(self.cell_write,))
+        self.cell_read_b = ram.read_port(transparent_for=(self.cell_write,))
+        if self.config.label_bits:
+            m.submodules.label_ram = ram = Memory(shape=self.config.label_bits, depth=STACK_RAM_CELLS, init=[])
+            self.label_write = ram.write_port()
+            self.label_read_a = ram.read_port(transparent_for=(self.label_write,))
+            self.label_read_b = ram.read_port(transparent_for=(self.label_write,))

@@ -1,0 +1,96 @@
+"""W: write back, beam, digest, SQI events."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+
+from vac.isa.beam import BeamFlag
+from vac.isa.state_map import (
+    LABEL_RAM_BASE,
+    STACK_RAM_BASE,
+)
+
+from .bundle import Bundle
+from .decoder import UnitCode
+from .micro_op import Step
+from .pipeline import Mode, Pipeline
+from .signatures import BEAM_LAYOUT, RETIRE_LAYOUT
+
+
+def write_back_stage(p: Pipeline, m: Module) -> None:
+    w = p.w
+    writes = Signal(name="w_writes")
+    m.d.comb += writes.eq(p.w_valid & w.writes & (w.step != Step.PREPARE))
+    host_writes_cell = (p.mode == Mode.STOPPED) & p.host_in.write & (p.host_in.address[8:] == STACK_RAM_BASE >> 8)
+    m.d.comb += [
+        p.cell_write.en.eq(writes | host_writes_cell),
+        p.cell_write.addr.eq(Mux(host_writes_cell, p.host_in.address[:8], w.cell)),
+        p.cell_write.data.eq(Mux(host_writes_cell, p.host_in.write_data, w.result)),
+    ]
+    if p.config.label_bits:
+        host_writes_label = (p.mode == Mode.STOPPED) & p.host_in.write & (p.host_in.address[8:] == LABEL_RAM_BASE >> 8)
+        m.d.comb += [
+            p.label_write.en.eq(writes | host_writes_label),
+            p.label_write.addr.eq(Mux(host_writes_label, p.host_in.address[:8], w.cell)),
+            p.label_write.data.eq(Mux(host_writes_label, p.host_in.write_data, w.labels)),
+        ]
+
+    beam = Signal(BEAM_LAYOUT)
+    retires = p.w_valid & p.w_retires
+    m.d.comb += [
+        beam.pc.eq(w.pc),
+        beam.opcode.eq(w.opcode),
+        beam.flags.eq(w.flags),
+        beam.labels.eq(w.labels),
+        beam.value.eq(w.result),
+        beam.aux.eq(w.aux),
+        p.digest.record.eq(beam),
+        p.digest.valid.eq(retires),
+        p.beam_port.beam.record.eq(beam),
+        p.beam_port.beam.tick.eq(p.w_tick),
+        p.beam_port.valid.eq(retires),
+        p.beam_port.control.eq(p.beam_control),
+        p.sqi.branch.eq(retires & (w.unit == UnitCode.BRANCH)),
+        p.sqi.taken.eq(w.taken),
+        p.sqi.history_index.eq(w.history_index),
+        p.sqi.emit.eq(retires & (w.unit == UnitCode.EMIT)),
+        p.sqi.emit_value.eq(w.result),
+        p.sqi.refuse.eq(retires & w.flags[BeamFlag.REFUSED.bit_length() - 1]),
+        p.sqi.last_of_epoch.eq(p.w_last_of_epoch),
+    ]
+    with m.If(p.beam_port.lost):
+        m.d.sync += p.beams_lost.eq(p.beams_lost + 1)
+    if p.retire is not None:
+        _retire_port(p, m, p.retire, beam, retires)
+
+
+def _retire_port(p: Pipeline, m: Module, retire: Any, beam: Any, retires: Value) -> None:
+    """The state after each instruction, two cycles after W, when the SQI has settled."""
+    w, sqi, out = p.w, p.sqi, retire.payload
+    fields = {name: field.shape for name, field in RETIRE_LAYOUT}
+    first = Bundle(fields, "retired_first")
+    second = Bundle(fields, "retired_second")
+    first_valid = Signal()
+    second_valid = Signal()
+    first_epoch = Signal()
+    m.d.sync += [
+        first_valid.eq(retires),
+        second_valid.eq(first_valid),
+        first_epoch.eq(p.w_last_of_epoch),
+        first.beam.eq(beam),
+        first.next_pc.eq(w.next_pc),
+        first.sp.eq(w.sp),
+        first.rp.eq(w.rp),
+        first.fp.eq(w.fp),
+        second.eq(first),
+        second.mispredictions.eq(Mux(first_epoch, 0, sqi.mispredictions)),
+        second.history.eq(sqi.history),
+        second.digest.eq(p.digest.state),
+    ]
+    m.d.comb += [
+        *(out[name].eq(second[name]) for name in fields if name not in ("coherence", "entropy", "drift")),
+        out.coherence.eq(sqi.coherence),
+        out.entropy.eq(sqi.entropy),
+        out.drift.eq(sqi.drift),
+        retire.valid.eq(second_valid),
+    ]
