@@ -7,10 +7,12 @@ import typer
 
 from .asm import asm
 from .disasm import disasm
+from .verify import verify
 
 app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
 app.command()(asm)
 app.command()(disasm)
+app.command()(verify)
 
 
 def _print_version(wanted: bool) -> None:
