@@ -3,6 +3,8 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +56,24 @@ RETIRED_DTYPE = np.dtype(
 """Mirror of `Retired` in harness.h."""
 
 
+_STATE_LENGTHS = (STACK_RAM_CELLS, STACK_RAM_CELLS, 4 * (WINDOWS + 1), len(HostRegister))
+_STATE_ADDRESSES = np.concatenate(
+    [
+        np.arange(base, base + length, dtype=np.uint32)
+        for base, length in zip(
+            (STACK_RAM_BASE, LABEL_RAM_BASE, WINDOW_BASE, REGISTER_BASE), _STATE_LENGTHS, strict=True
+        )
+    ]
+)
+_STATE_PARTS = [(sum(_STATE_LENGTHS[:part]), sum(_STATE_LENGTHS[: part + 1])) for part in range(len(_STATE_LENGTHS))]
+"""Everything that a `State` is made of, and where each of its parts begins and ends in what is read."""
+
+
+def _window_of(words: list[int]) -> Window:
+    grant = words[WindowWord.GRANT]
+    return Window(grant >> 8, words[WindowWord.BASE], words[WindowWord.LENGTH], grant & 0xFF)
+
+
 class CoreHung(MachineError):
     """The core neither stopped nor retired an instruction for a million cycles."""
 
@@ -92,9 +112,10 @@ class RtlMachine:
     `cycles` counts clock cycles since construction. Raises ToolMissing or BuildFailed when the model cannot be built.
     """
 
-    def __init__(self, options: RtlOptions | None = None) -> None:
+    def __init__(self, options: RtlOptions | None = None, library: Any = None) -> None:
+        """library: the C ABI of harness.h, where the core is clocked by someone else than the harness itself."""
         self.options = options or RtlOptions()
-        self._library = load_model(self.options.config, self.options.traced)
+        self._library = library or load_model(self.options.config, self.options.traced)
         self._handle = ctypes.c_void_p(self._library.rtl_new(self.options.config.frame_bits))
         self._library.rtl_seed(self._handle, self.options.seed)
         self.cycles = 0
@@ -106,9 +127,10 @@ class RtlMachine:
         self._retired_buffer = np.zeros(_CHUNK_BEAMS, RETIRED_DTYPE) if self.options.keeps_retired else None
         control = BeamControlBit.SHIP_ALL if self.options.keeps_beams else 0
         self._write_register(HostRegister.BEAM_CONTROL, int(control))
+        writes: list[tuple[int, int]] = []
         for entry in range(1 << self.options.config.tlb_bits):
-            self._write_register(HostRegister.TLB_LEAF, entry)
-            self._write_register(HostRegister.TLB_ENTRY, 0)
+            writes += [(REGISTER_BASE + HostRegister.TLB_LEAF, entry), (REGISTER_BASE + HostRegister.TLB_ENTRY, 0)]
+        self._write_many(writes)
 
     def __del__(self) -> None:
         handle, self._handle = getattr(self, "_handle", None), None
@@ -170,34 +192,39 @@ class RtlMachine:
             raise MachineError(f"the waiting instruction did not retire: {StopCode(result.stop_code).name}")
 
     def state(self) -> State:
-        read, wide = self._read_register, self._read_wide
+        words = self._read_many(_STATE_ADDRESSES)
+        cells, labels, windows, registers = (words[start:end] for start, end in _STATE_PARTS)
+
+        def wide(low: HostRegister) -> int:
+            return registers[low] | registers[low + 1] << 32
+
         sqi = Sqi(
-            coherence=read(HostRegister.COHERENCE),
-            entropy=read(HostRegister.ENTROPY),
-            drift=read(HostRegister.DRIFT),
-            mispredictions=read(HostRegister.MISPREDICTIONS),
-            distance=read(HostRegister.DISTANCE),
-            refusals=read(HostRegister.REFUSALS),
-            history=read(HostRegister.HISTORY),
-            last_emit=read(HostRegister.LAST_EMIT),
+            coherence=registers[HostRegister.COHERENCE],
+            entropy=registers[HostRegister.ENTROPY],
+            drift=registers[HostRegister.DRIFT],
+            mispredictions=registers[HostRegister.MISPREDICTIONS],
+            distance=registers[HostRegister.DISTANCE],
+            refusals=registers[HostRegister.REFUSALS],
+            history=registers[HostRegister.HISTORY],
+            last_emit=registers[HostRegister.LAST_EMIT],
         )
         return State(
-            pc=read(HostRegister.PC),
-            tick=self.tick,
+            pc=registers[HostRegister.PC],
+            tick=wide(HostRegister.TICK_LOW),
             status=self._status,
             trap=self._trap,
-            sp=read(HostRegister.SP),
-            rp=read(HostRegister.RP),
-            fp=read(HostRegister.FP),
-            cells=[self._read(STACK_RAM_BASE + index) for index in range(STACK_RAM_CELLS)],
-            labels=[self._read(LABEL_RAM_BASE + index) for index in range(STACK_RAM_CELLS)],
-            windows=[self._read_window(index) for index in range(WINDOWS + 1)],
-            code_length=read(HostRegister.CODE_LENGTH),
-            has_labels=bool(read(HostRegister.FLAGS) & 1),
+            sp=registers[HostRegister.SP],
+            rp=registers[HostRegister.RP],
+            fp=registers[HostRegister.FP],
+            cells=cells,
+            labels=labels,
+            windows=[_window_of(windows[4 * index : 4 * index + 4]) for index in range(WINDOWS + 1)],
+            code_length=registers[HostRegister.CODE_LENGTH],
+            has_labels=bool(registers[HostRegister.FLAGS] & 1),
             sqi=sqi,
             cone_in=wide(HostRegister.CONE_IN_LOW),
             cone_out=wide(HostRegister.CONE_OUT_LOW),
-            joins=read(HostRegister.JOINS),
+            joins=registers[HostRegister.JOINS],
             digest=wide(HostRegister.DIGEST_LOW),
         )
 
@@ -207,7 +234,7 @@ class RtlMachine:
         if state.digest is None:
             raise MachineError("the state has no digest, and the core always has; replay from one that has")
         sqi = state.sqi
-        for register, value in (
+        registers: list[tuple[int, int]] = [
             (HostRegister.PC, state.pc),
             (HostRegister.SP, state.sp),
             (HostRegister.RP, state.rp),
@@ -224,20 +251,19 @@ class RtlMachine:
             (HostRegister.LAST_EMIT, sqi.last_emit),
             (HostRegister.JOINS, state.joins),
             (HostRegister.ANSWER_FLAGS, 0),
-        ):
-            self._write_register(register, value)
+        ]
         for register, value in (
             (HostRegister.TICK_LOW, state.tick),
             (HostRegister.CONE_IN_LOW, state.cone_in),
             (HostRegister.CONE_OUT_LOW, state.cone_out),
             (HostRegister.DIGEST_LOW, state.digest),
         ):
-            self._write_register(register, value & 0xFFFFFFFF)
-            self._write_register(HostRegister(register + 1), value >> 32)
-        for index in range(STACK_RAM_CELLS):
-            self._write(STACK_RAM_BASE + index, state.cells[index])
-            if self.options.config.label_bits:
-                self._write(LABEL_RAM_BASE + index, state.labels[index])
+            registers += [(register, value & 0xFFFFFFFF), (register + 1, value >> 32)]
+        writes = [(REGISTER_BASE + register, value) for register, value in registers]
+        writes += [(STACK_RAM_BASE + index, value) for index, value in enumerate(state.cells)]
+        if self.options.config.label_bits:
+            writes += [(LABEL_RAM_BASE + index, value) for index, value in enumerate(state.labels)]
+        self._write_many(writes)
         for index, window in enumerate(state.windows):
             self._write_window(index, window)
         self._status, self._trap, self._waiting = state.status, state.trap, False
@@ -275,9 +301,13 @@ class RtlMachine:
         retired, self._retired = self._retired, []
         return np.concatenate(retired) if retired else np.zeros(0, RETIRED_DTYPE)
 
-    def trace_to(self, path: str) -> None:
-        """Writes a waveform (VCD) of everything from now on; an empty path ends it. Needs `traced`."""
-        if not self._library.rtl_trace(self._handle, path.encode()):
+    def idle(self, cycles: int) -> None:
+        """Lets cycles pass while the core is stopped. They do not count in `cycles`."""
+        self._library.rtl_idle(self._handle, cycles)
+
+    def trace_to(self, path: Path, first: int, count: int) -> None:
+        """Writes a waveform (VCD) while `count` instructions retire, `first` instructions from now. Needs `traced`."""
+        if not self._library.rtl_trace(self._handle, str(path).encode(), first, first + count):
             raise MachineError("this build of the core has no tracing; ask for RtlOptions(traced=True)")
 
     # ---- access ------------------------------------------------------------------------------------------------
@@ -288,6 +318,15 @@ class RtlMachine:
     def _write(self, address: int, value: int) -> None:
         self._library.rtl_write(self._handle, address, value)
 
+    def _read_many(self, addresses: np.ndarray) -> list[int]:
+        values = np.zeros(len(addresses), np.uint32)
+        self._library.rtl_read_many(self._handle, addresses.ctypes.data, values.ctypes.data, len(addresses))
+        return values.tolist()
+
+    def _write_many(self, writes: list[tuple[int, int]]) -> None:
+        words = np.array(writes, np.uint32).T.copy()
+        self._library.rtl_write_many(self._handle, words[0].ctypes.data, words[1].ctypes.data, len(writes))
+
     def _read_register(self, register: int) -> int:
         return self._read(REGISTER_BASE + register)
 
@@ -297,18 +336,15 @@ class RtlMachine:
     def _write_register(self, register: int, value: int) -> None:
         self._write(REGISTER_BASE + register, value)
 
-    def _read_window(self, index: int) -> Window:
-        base = WINDOW_BASE + 4 * index
-        grant = self._read(base + WindowWord.GRANT)
-        return Window(
-            grant >> 8, self._read(base + WindowWord.BASE), self._read(base + WindowWord.LENGTH), grant & 0xFF
-        )
-
     def _write_window(self, index: int, window: Window) -> None:
         base = WINDOW_BASE + 4 * index
-        self._write(base + WindowWord.BASE, window.base)
-        self._write(base + WindowWord.LENGTH, window.length)
-        self._write(base + WindowWord.GRANT, window.permissions | window.slot << 8)
+        self._write_many(
+            [
+                (base + WindowWord.BASE, window.base),
+                (base + WindowWord.LENGTH, window.length),
+                (base + WindowWord.GRANT, window.permissions | window.slot << 8),
+            ]
+        )
 
     def _take(self, function: Callable[..., int], slot: int, number: int) -> Leaf:
         data, labels = ctypes.create_string_buffer(LEAF_BYTES), ctypes.c_uint32()

@@ -17,7 +17,7 @@ namespace {
 
 constexpr uint32_t kLeafBytes = 4096;
 constexpr uint32_t kLeafWords = kLeafBytes / 4;
-constexpr unsigned kHostReadCycles = 4;
+constexpr unsigned kHostReadCycles = 3;
 
 struct Resident {
     uint32_t frame;
@@ -75,6 +75,7 @@ struct Simulation {
 
     // Opens and closes the waveform where its span begins and ends.
     void follow_trace() {
+        if (trace_path.empty()) return;
         if (retired == trace_from) clocked.open_trace(trace_path.c_str());
         if (retired == trace_until) clocked.close_trace();
     }

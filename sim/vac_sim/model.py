@@ -20,6 +20,7 @@ from vac_hdl.simulation_top import TOP_NAME, core_verilog
 from .toolchain import require_cxx, verilator_binary, verilator_environment, verilator_root
 
 _SOURCES = Path(__file__).parent
+_HARNESS = ("harness.h", "harness.cpp", "native_core.h")
 _COMPILER_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fno-strict-aliasing", "-DVL_TIME_CONTEXT", "-pthread")
 _VERILATOR_FLAGS = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint")
 
@@ -99,7 +100,7 @@ def build_model(config: CoreConfig, traced: bool = False) -> Path:
     """
     verilog = core_verilog(config)
     parts = [verilog, state_map_header(), repr((_VERILATOR_FLAGS, _COMPILER_FLAGS, traced, require_cxx()))]
-    parts += [(_SOURCES / name).read_text() for name in ("harness.h", "harness.cpp")]
+    parts += [(_SOURCES / name).read_text() for name in _HARNESS]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     folder = cache_folder() / "models"
     library = folder / f"{key}.so"
@@ -145,7 +146,10 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "rtl_drop_all": (None, (handle,)),
         "rtl_run": (None, (handle, u64, u32, pointer, u32, pointer, u32, ctypes.POINTER(RunResult))),
         "rtl_seed": (None, (handle, u64)),
-        "rtl_trace": (ctypes.c_int, (handle, ctypes.c_char_p)),
+        "rtl_trace": (ctypes.c_int, (handle, ctypes.c_char_p, u64, u64)),
+        "rtl_write_many": (None, (handle, pointer, pointer, u32)),
+        "rtl_read_many": (None, (handle, pointer, pointer, u32)),
+        "rtl_idle": (None, (handle, u32)),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
