@@ -73,6 +73,12 @@ def test_a_narrowed_window_starts_at_zero_and_ends_early(start: Callable[..., Ma
     assert machine.state().windows[2] == Window(1, 32, 12, 3)
 
 
+def test_offsets_of_narrowings_add_up(start: Callable[..., Machine]) -> None:
+    machine = start("lit 32; lit 64; wnar 2, 0; lit 16; lit 8; wnar 3, 2; halt")
+    assert stack_of(machine) == []
+    assert machine.state().windows[3] == Window(1, 48, 8, 3)
+
+
 def test_a_window_of_no_bytes_is_possible(start: Callable[..., Machine]) -> None:
     assert stack_of(start("lit 4096; k0; wnar 2, 0; wlen s, 2; halt")) == [0]
 

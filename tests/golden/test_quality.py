@@ -80,3 +80,12 @@ def test_programs_read_the_registers_before_the_reading_tick_folds_them(start: C
     machine = start(emits)
     assert machine.run(10_000).reason is StopReason.HALTED
     assert machine.state().data_stack == [0, 0, 250, (2 * 65535 + 65535 + 65535 - 250) >> 2, 258, 1, 6, 0]
+
+
+def test_ticks_and_light_cone_have_high_halves(start: Callable[..., Machine]) -> None:
+    machine = start("rd 0; rd 1; rd 6; rd 7; rd 8; rd 9; halt")
+    state = machine.state()
+    state.tick, state.cone_in, state.cone_out = (7 << 32) + 100, (5 << 32) + 1, (6 << 32) + 2
+    machine.set_state(state)
+    assert machine.run((7 << 32) + 200).reason is StopReason.HALTED
+    assert machine.state().data_stack == [100, 7, 1, 5, 2, 6]
