@@ -26,8 +26,12 @@ _BLOCKS = {".macro": ".endm", ".repeat": ".endr", ".if": ".endif"}
 @dataclass(frozen=True)
 class Macro:
     name: Token
-    parameters: tuple[str, ...]
+    parameters: tuple[Token, ...]
     body: Sequence[Statement]
+
+    @property
+    def parameter_names(self) -> list[str]:
+        return [parameter.text for parameter in self.parameters]
 
 
 class Reader:
@@ -151,14 +155,14 @@ class Reader:
     def _define_macro(self, head: Statement, body: Sequence[Statement]) -> None:
         reader = TokenReader(head, self._builder.scope, 1)
         name = reader.take(TokenKind.NAME, "the name of the macro")
-        parameters: list[str] = []
+        parameters: list[Token] = []
         while not reader.at_end:
             if parameters:
                 reader.expect_sign(",")
             parameter = reader.take(TokenKind.NAME, "the name of a parameter")
-            if parameter.text in parameters:
+            if any(parameter.text == other.text for other in parameters):
                 raise SourceError(f"parameter {parameter.text!r} is given twice", parameter.span)
-            parameters.append(parameter.text)
+            parameters.append(parameter)
         if name.text in BY_MNEMONIC or name.text in GENERIC:
             raise SourceError(f"{name.text!r} is an instruction; choose another name", name.span)
         earlier = self._macros.get(name.text)
@@ -171,7 +175,7 @@ class Reader:
     def _expand(self, macro: Macro, statement: Statement) -> None:
         arguments = _split_arguments(statement[1:])
         if len(arguments) != len(macro.parameters):
-            wanted = ", ".join(macro.parameters) or "no arguments"
+            wanted = ", ".join(macro.parameter_names) or "no arguments"
             raise SourceError(
                 f"macro {macro.name.text} takes {wanted}; {len(arguments)} given",
                 statement[0].span,
@@ -179,26 +183,38 @@ class Reader:
             )
         scope = statement[0].scope or self._builder.scope
         bound = [[token.within(scope) for token in argument] for argument in arguments]
-        values = dict(zip(macro.parameters, bound, strict=True))
+        values = dict(zip(macro.parameter_names, bound, strict=True))
         with _Nested(self, statement[0].span, f"macro {macro.name.text!r} expands"):
-            self._read_copy(macro.body, values, scope, Expansion(f"macro {macro.name.text}", statement[0].span))
+            self._read_copy(
+                macro.body, macro.name, values, Expansion(f"macro {macro.name.text}", statement[0].span), scope
+            )
 
     def _read_copy(
-        self, body: Sequence[Statement], values: dict[str, list[Token]], scope: Scope, expansion: Expansion
+        self,
+        body: Sequence[Statement],
+        head: Token,
+        values: dict[str, list[Token]],
+        expansion: Expansion,
+        scope: Scope,
     ) -> None:
-        """Reads a block's statements again, parameters replaced, in a scope of their own."""
+        """Reads a block's statements again, parameters replaced, in a scope of their own inside `scope`.
+
+        Only names that were written where the block's head was written are its own; those that came in as an
+        argument keep the scope of their caller, and are never taken for a parameter.
+        """
         own = Scope(scope)
-        for_body: list[Statement] = []
+        copies: list[Statement] = []
         for statement in body:
             copy: Statement = []
             for token in statement:
-                if token.kind is TokenKind.NAME and token.scope is None and token.text in values:
+                is_own = token.scope is head.scope
+                if is_own and token.kind is TokenKind.NAME and token.text in values:
                     copy += values[token.text]
                 else:
-                    copy.append(_copied(token, own, expansion))
+                    copy.append(_copied(token, own if is_own else token.scope, expansion))
             if copy:
-                for_body.append(copy)
-        self.read(for_body)
+                copies.append(copy)
+        self.read(copies)
 
     def _repeat(self, head: Statement, body: Sequence[Statement]) -> None:
         reader = TokenReader(head, self._builder.scope, 1)
@@ -216,7 +232,7 @@ class Reader:
                 values: dict[str, list[Token]] = {}
                 if counter:
                     values = {counter.text: [Token(TokenKind.NUMBER, str(index), counter.span, index, scope)]}
-                self._read_copy(body, values, scope, Expansion(f"round {index} of .repeat", head[0].span))
+                self._read_copy(body, head[0], values, Expansion(f"round {index} of .repeat", head[0].span), scope)
 
     def _condition(self, head: Statement, body: Sequence[Statement]) -> None:
         branches: list[tuple[Statement, list[Statement]]] = [(head, [])]
@@ -265,12 +281,12 @@ class _Nested:
         self._reader._nesting -= 1
 
 
-def _copied(token: Token, scope: Scope, expansion: Expansion) -> Token:
+def _copied(token: Token, scope: Scope | None, expansion: Expansion) -> Token:
     span = token.span
     if span.expansion:
         expansion = _chained(span.expansion, expansion)
     copied = Span(span.file, span.line, span.column, span.length, expansion)
-    return replace(token, span=copied, scope=token.scope or scope)
+    return replace(token, span=copied, scope=scope)
 
 
 def _chained(inner: Expansion, outer: Expansion) -> Expansion:
