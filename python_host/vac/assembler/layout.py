@@ -173,7 +173,7 @@ def _counted(expression: Expression, here: int, limit: int, what: str) -> int:
 
 
 def _fits(item: Code) -> bool:
-    """Whether the chosen sequence can be encoded; errors of another kind are left for the final encoding."""
+    """Whether the chosen sequence can be encoded. What cannot be in any sequence is reported for the longest."""
     pc = item.address
     try:
         for instruction in item.chosen:
@@ -183,10 +183,8 @@ def _fits(item: Code) -> bool:
                     return False
             encode(instruction.row, operand_values(instruction, item.address), pc)
             pc += instruction.row.length
-    except OperandError:
+    except (OperandError, SourceError):
         return False
-    except SourceError:
-        return True
     return True
 
 

@@ -68,7 +68,7 @@ _SIMPLE_ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"0": b"\0", b"\\": b"
 
 
 def read_statements(file: SourceFile, diagnostics: list[Diagnostic]) -> list[Statement]:
-    """All statements of a file; what cannot be read is reported and its statement left out."""
+    """All statements of a file; of what cannot be read, which is reported, only the labels stay."""
     statements: list[Statement] = []
     for number, line in enumerate(file.lines, start=1):
         statement: Statement = []
@@ -90,12 +90,20 @@ def read_statements(file: SourceFile, diagnostics: list[Diagnostic]) -> list[Sta
                     statement.append(_token(kind or "", match.group(), span))
             except SourceError as error:
                 diagnostics.append(error.diagnostic)
-                statement = []
+                statement = _leading_labels(statement)
                 break
             column = match.end()
         if statement:
             statements.append(statement)
     return statements
+
+
+def _leading_labels(statement: Statement) -> Statement:
+    """The statement cut down to its labels, so that what names them is not reported as well."""
+    end = 0
+    while end + 1 < len(statement) and statement[end + 1].is_sign(":"):
+        end += 2
+    return statement[:end]
 
 
 def _unreadable(line: str, span: Span) -> SourceError:
