@@ -32,14 +32,19 @@ def verify(
 
 
 def _size(verdict: Verification) -> str:
-    instructions, functions = len(verdict.instructions), len(verdict.functions)
-    return f"{instructions} instruction{'s'[: instructions != 1]} in {functions} function{'s'[: functions != 1]}"
+    return f"{_count(len(verdict.instructions), 'instruction')} in {_count(len(verdict.functions), 'function')}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _depths(verdict: Verification) -> str:
     if verdict.data_cells is None:
         return "calls recurse, so the machine still checks for overflow"
-    return f"at most {verdict.data_cells} cells on the data stack and {verdict.return_cells} on the return stack"
+    return (
+        f"at most {_count(verdict.data_cells, 'cell')} on the data stack and {verdict.return_cells} on the return stack"
+    )
 
 
 def _function_line(function: Function) -> str:
