@@ -1,0 +1,1 @@
+"""Devices as the host answers for them; engines know nothing of these."""

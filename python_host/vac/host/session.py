@@ -1,0 +1,165 @@
+"""A session: one machine, driven. Serves page misses, answers events, records every answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from ..devices.clock import Clock
+from ..devices.console import Console
+from ..devices.device import REFUSAL, REGISTERS, Device, Reply
+from ..devices.entropy import Entropy
+from ..devices.storage import Storage
+from ..image.image import PERMISSION_READ, Image
+from ..isa import ports
+from ..isa.ports import CONSOLE_DATA, SYSTEM_CALLS
+from ..isa.traps import Trap
+from ..machine.protocol import Answer, Event, EventKind, Machine, Stop, StopReason
+from .address_space import AddressSpace, PointerTrap, Shard
+from .capabilities import CAPABILITY_OF_DEVICE, DEFAULT, Capability
+from .input_log import InputLog
+from .system_calls import SystemCalls
+
+LOG = logging.getLogger("vac.host")
+
+ALLOCATION_LIMIT = 16 << 20
+"""Bytes that `alloc` grants in all where nothing else is said."""
+
+DENIED = Answer(trap=Trap.DENIED)
+
+
+class Host:
+    """Drives any engine. `run` goes on through page misses and events until something ends the run.
+
+    console, storage: what stands behind those devices; storage is granted by giving it. seed: of `entropy_probe`.
+    granted: capabilities; everything else is denied, which traps. shards: memory that `map` can grant, which grants
+    the call. replay: gives the answers from this log; console output and payloads come out again, storage stays
+    untouched.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        image: Image,
+        *,
+        console: Console | None = None,
+        storage: Storage | None = None,
+        seed: int = 0,
+        granted: Capability = DEFAULT,
+        shards: Sequence[Shard] = (),
+        allocation_limit: int = ALLOCATION_LIMIT,
+        replay: InputLog | None = None,
+    ) -> None:
+        if storage:
+            granted |= Capability.STORAGE
+        if shards:
+            granted |= Capability.MAP
+        self.machine = machine
+        self.console = console or Console()
+        self.granted = granted
+        self.input_log = InputLog()
+        self.denials: list[str] = []
+        """One line for each denied request."""
+        self.payloads: list[tuple[int, bytes]] = []
+        """What `beam_emit` attached: (tick of the beam, bytes)."""
+        clock = Clock()
+        self._devices: dict[ports.Device, Device] = {ports.Device.CONSOLE: self.console, ports.Device.CLOCK: clock}
+        if storage:
+            self._devices[ports.Device.STORAGE] = storage
+        machine.load(image)
+        self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit)
+        self._calls = SystemCalls(self.memory, self.device, self.payloads, clock, Entropy(seed), granted)
+        self._replay = replay.answers() if replay else None
+
+    def run(self, until_tick: int) -> Stop:
+        """Runs until `tick` equals `until_tick` or the machine has halted or trapped.
+
+        Raises ReplayError when a replay asks for something else than was recorded.
+        """
+        while True:
+            stop = self.machine.run(until_tick)
+            if stop.reason is StopReason.PAGE_MISS:
+                assert stop.miss
+                self.memory.serve(stop.miss)
+            elif stop.reason is StopReason.EVENT:
+                assert stop.event
+                self._serve(stop.event)
+            else:
+                return stop
+
+    def device(self, address: int) -> Device | None:
+        """The device whose first address this is, or None when it is not there or not granted."""
+        try:
+            device = ports.Device(address)
+        except ValueError:
+            return None
+        if not CAPABILITY_OF_DEVICE.get(device, Capability(0)) & self.granted:
+            return None
+        return self._devices.get(device)
+
+    def _serve(self, event: Event) -> None:
+        if self._replay:
+            answer = self._replay.answer(event)
+            self._repeat_output(event, answer)
+        else:
+            answer = self._answer(event)
+        for slot, offset, data in answer.writes:
+            self.memory.make_resident(slot, offset, len(data))
+        self.input_log.record(event, answer)
+        self.machine.answer(answer)
+
+    def _answer(self, event: Event) -> Answer:
+        """Fails closed: a device that cannot do its work refuses."""
+        try:
+            if event.kind is EventKind.SYSTEM_CALL:
+                answer = self._calls.answer(event, self.machine.state())
+            else:
+                answer = self._access(event)
+        except PointerTrap as trapped:
+            answer = Answer(trap=trapped.trap)
+        except OSError as error:
+            LOG.warning("%s refused: %s", describe(event), error)
+            answer = _answer_of(REFUSAL)
+        if answer.trap is Trap.DENIED:
+            line = f"{describe(event)} denied: not granted"
+            self.denials.append(line)
+            LOG.warning(line)
+        return answer
+
+    def _access(self, event: Event) -> Answer:
+        register = event.number % REGISTERS
+        device = self.device(event.number - register)
+        if device is None:
+            return DENIED
+        if event.kind is EventKind.DEVICE_IN:
+            return _answer_of(device.read_register(register, event.tick))
+        return _answer_of(device.write_register(register, event.arguments[0], event.tick))
+
+    def _repeat_output(self, event: Event, answer: Answer) -> None:
+        if answer.refused or answer.trap:
+            return
+        if event.kind is EventKind.DEVICE_OUT and event.number == ports.Device.CONSOLE + CONSOLE_DATA:
+            self.console.write_register(CONSOLE_DATA, event.arguments[0], event.tick)
+        elif event.kind is EventKind.SYSTEM_CALL and SYSTEM_CALLS[event.number].name in ("write", "beam_emit"):
+            pointer, length = event.arguments[-2:]
+            where = self.memory.locate(self.machine.state(), pointer, length, PERMISSION_READ)
+            data = self.memory.read(*where, length)
+            if SYSTEM_CALLS[event.number].name == "beam_emit":
+                self.payloads.append((event.tick, data))
+            elif event.arguments[0] == ports.Device.CONSOLE:
+                self.console.write(data[: answer.value])
+
+
+def _answer_of(reply: Reply) -> Answer:
+    return Answer(reply.value, reply.refused)
+
+
+def describe(event: Event) -> str:
+    """A request in words."""
+    if event.kind is EventKind.SYSTEM_CALL:
+        call = SYSTEM_CALLS[event.number]
+        arguments = ", ".join(f"{name} {value:#x}" for name, value in zip(call.arguments, event.arguments, strict=True))
+        what = f"sys {call.name}({arguments})"
+    else:
+        what = f"{event.kind.value} {event.number:#04x}"
+    return f"tick {event.tick}, pc {event.pc:#x}: {what}"

@@ -1,0 +1,108 @@
+"""The system calls, as the host answers them.
+
+A call whose capability is missing is denied and traps. A call that is allowed but cannot be had (memory beyond the
+limit, a shard that was not granted, a device that takes no bytes) is refused: the program gets REFUSED and goes on.
+A pointer is checked as a load or store through its window would be, byte by byte: PERMISSION, then BOUNDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..devices.clock import Clock
+from ..devices.device import Device
+from ..devices.entropy import Entropy
+from ..image.image import PERMISSION_READ, PERMISSION_WRITE, Window
+from ..isa.limits import CELL_BITS, WINDOWS
+from ..isa.ports import REFUSED, SYSTEM_CALLS
+from ..isa.traps import Trap
+from ..machine.protocol import Answer, Event
+from ..machine.state import State
+from .address_space import AddressSpace
+from .capabilities import CAPABILITY_OF_CALL, Capability
+
+REFUSAL = Answer(REFUSED, refused=True)
+DENIAL = Answer(trap=Trap.DENIED)
+
+
+class SystemCalls:
+    """devices: gives the device of a first address, None when it is not granted. payloads: filled by `beam_emit`."""
+
+    def __init__(
+        self,
+        memory: AddressSpace,
+        devices: Callable[[int], Device | None],
+        payloads: list[tuple[int, bytes]],
+        clock: Clock,
+        entropy: Entropy,
+        granted: Capability,
+    ) -> None:
+        self._memory = memory
+        self._devices = devices
+        self._payloads = payloads
+        self._clock = clock
+        self._entropy = entropy
+        self._granted = granted
+        self._handlers: dict[str, Callable[..., Answer]] = {
+            "read": self._read,
+            "write": self._write,
+            "alloc": self._alloc,
+            "map": self._map,
+            "sleep": self._sleep,
+            "beam_emit": self._beam_emit,
+            "entropy_probe": self._entropy_probe,
+        }
+
+    def answer(self, event: Event, state: State) -> Answer:
+        """Raises PointerTrap where a pointer traps, OSError where a device fails."""
+        name = SYSTEM_CALLS[event.number].name
+        capability = CAPABILITY_OF_CALL.get(name)
+        if capability and not capability & self._granted:
+            return DENIAL
+        return self._handlers[name](state, *event.arguments)
+
+    def _read(self, state: State, address: int, pointer: int, length: int) -> Answer:
+        device = self._devices(address)
+        if device is None:
+            return DENIAL
+        slot, offset = self._memory.locate(state, pointer, length, PERMISSION_WRITE)
+        data = device.read(length)
+        if data is None:
+            return REFUSAL
+        return Answer(len(data), writes=((slot, offset, data),) if data else ())
+
+    def _write(self, state: State, address: int, pointer: int, length: int) -> Answer:
+        device = self._devices(address)
+        if device is None:
+            return DENIAL
+        slot, offset = self._memory.locate(state, pointer, length, PERMISSION_READ)
+        taken = device.write(self._memory.read(slot, offset, length))
+        return REFUSAL if taken is None else Answer(taken)
+
+    def _alloc(self, state: State, index: int, length: int) -> Answer:
+        return _granted(index, self._memory.allocate(length) if index < WINDOWS else None)
+
+    def _map(
+        self, state: State, index: int, shard_low: int, shard_high: int, offset_low: int, offset_high: int,
+        length: int, permissions: int,
+    ) -> Answer:  # fmt: skip
+        if index >= WINDOWS:
+            return REFUSAL
+        shard, offset = shard_high << CELL_BITS | shard_low, offset_high << CELL_BITS | offset_low
+        return _granted(index, self._memory.map(shard, offset, length, permissions))
+
+    def _sleep(self, state: State, ticks: int) -> Answer:
+        self._clock.sleep(ticks)
+        return Answer()
+
+    def _beam_emit(self, state: State, pointer: int, length: int) -> Answer:
+        slot, offset = self._memory.locate(state, pointer, length, PERMISSION_READ)
+        self._payloads.append((state.tick, self._memory.read(slot, offset, length)))
+        return Answer()
+
+    def _entropy_probe(self, state: State) -> Answer:
+        return Answer(self._entropy.next())
+
+
+def _granted(index: int, window: Window | None) -> Answer:
+    return Answer(window.length, windows=((index, window),)) if window else REFUSAL
