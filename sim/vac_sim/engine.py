@@ -30,31 +30,12 @@ from vac.machine.state import State, Status
 from vac_hdl.config import SIMULATION, CoreConfig
 
 from .model import RunResult, load_model
+from .retired import RETIRED_DTYPE
 
 _CHUNK_BEAMS = 1 << 16
 _HANG_CYCLES = 1 << 20
 """More cycles than this without a stop or a retired instruction mean that the core hangs."""
 _BUDGET_MAX = (1 << 32) - 1
-
-RETIRED_DTYPE = np.dtype(
-    [
-        ("beam", np.uint8, BEAM_BYTES),
-        ("digest", np.uint64),
-        ("next_pc", np.uint32),
-        ("coherence", np.uint16),
-        ("entropy", np.uint16),
-        ("drift", np.uint16),
-        ("mispredictions", np.uint16),
-        ("history", np.uint16),
-        ("sp", np.uint8),
-        ("rp", np.uint8),
-        ("fp", np.uint8),
-        ("reserved", np.uint8, 3),
-    ],
-    align=True,
-)
-"""Mirror of `Retired` in harness.h."""
-
 
 _STATE_LENGTHS = (STACK_RAM_CELLS, STACK_RAM_CELLS, 4 * (WINDOWS + 1), len(HostRegister))
 _STATE_ADDRESSES = np.concatenate(

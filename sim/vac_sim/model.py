@@ -21,8 +21,13 @@ from .toolchain import require_cxx, verilator_binary, verilator_environment, ver
 
 _SOURCES = Path(__file__).parent
 _HARNESS = ("harness.h", "harness.cpp", "native_core.h")
-_COMPILER_FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fno-strict-aliasing", "-DVL_TIME_CONTEXT", "-pthread")
+_COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fno-strict-aliasing", "-DVL_TIME_CONTEXT", "-pthread")
 _VERILATOR_FLAGS = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint")
+
+
+def _optimization(traced: bool) -> str:
+    """A traced build runs short spans: what counts is how long it takes to compile."""
+    return "-O1" if traced else "-O3"
 
 
 class BuildFailed(RuntimeError):
@@ -86,8 +91,8 @@ def _compile(folder: Path, config: CoreConfig, verilog: str, traced: bool) -> Pa
     library = folder / "libcore.so"
     includes = [f"-I{path}" for path in (_SOURCES, folder, folder / "model", include, include / "vltstd")]
     _run(
-        [require_cxx(), *_COMPILER_FLAGS, f"-DVM_TRACE={int(traced)}", *includes, "-shared", *sources,
-         "-o", str(library)],
+        [require_cxx(), *_COMPILER_FLAGS, _optimization(traced), f"-DVM_TRACE={int(traced)}", *includes, "-shared",
+         *sources, "-o", str(library)],
         folder,
     )  # fmt: skip
     return library
@@ -99,7 +104,11 @@ def build_model(config: CoreConfig, traced: bool = False) -> Path:
     Raises ToolMissing when Verilator or the compiler is missing, BuildFailed when they refuse.
     """
     verilog = core_verilog(config)
-    parts = [verilog, state_map_header(), repr((_VERILATOR_FLAGS, _COMPILER_FLAGS, traced, require_cxx()))]
+    parts = [
+        verilog,
+        state_map_header(),
+        repr((_VERILATOR_FLAGS, _COMPILER_FLAGS, _optimization(traced), traced, require_cxx())),
+    ]
     parts += [(_SOURCES / name).read_text() for name in _HARNESS]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     folder = cache_folder() / "models"
