@@ -1,0 +1,1 @@
+"""Campaigns: long, seeded comparisons of one engine with another."""

@@ -1,0 +1,221 @@
+/* The interpreter's body, compiled twice: VAC_TRACED_BODY 0 counts ticks, 1 writes a beam for each.
+ *
+ * Handlers call each other in tail position; all the state that they share is in their arguments. Progress is the tick
+ * in the plain body and the place of the next beam in the traced one.
+ *
+ * A handler does its instruction completely or not at all: whatever is out of the ordinary (a trap, a miss, the first
+ * store to a leaf, an SQI epoch to be folded) leaves the body before anything has changed, for the exact step.
+ * Stack depth, frame size and tick limit are checked for a whole run of instructions where it is entered.
+ */
+#include "machine.h"
+
+#include <string.h>
+
+#ifndef VAC_TRAMPOLINE
+#define VAC_TRAMPOLINE 0
+#endif
+
+#define PARAMETERS vac_machine *m, const record *r, uint32_t *locals, uint32_t *sp, uintptr_t t, uint32_t last
+#define HANDLER(name) static int name(PARAMETERS)
+#define UNUSED (void)m, (void)r, (void)locals, (void)sp, (void)t, (void)last
+
+#if VAC_TRAMPOLINE
+/* Without calls in tail position (sanitizers, unoptimised builds): the next handler is left for a loop to call. */
+typedef struct {
+    handler go;
+    const record *r;
+    uint32_t *locals, *sp;
+    uintptr_t t;
+    uint32_t last;
+} transfer;
+static _Thread_local transfer pending;
+#define GO(target, next_r, next_locals, next_sp, next_t, next_last)                                                    \
+    do {                                                                                                               \
+        pending = (transfer){(target), (next_r), (next_locals), (next_sp), (next_t), (next_last)};                     \
+        return 1;                                                                                                      \
+    } while (0)
+#else
+#define GO(target, next_r, next_locals, next_sp, next_t, next_last)                                                    \
+    return (target)(m, (next_r), (next_locals), (next_sp), (next_t), (next_last))
+#endif
+
+#if VAC_TRACED_BODY
+#define TICK_STEP sizeof(vac_beam)
+#define RETIRE(low_half, value, aux)                                                                                   \
+    do {                                                                                                               \
+        ((vac_beam *)t)->low = (low_half);                                                                             \
+        ((vac_beam *)t)->high = (uint64_t)(uint32_t)(aux) << 32 | (uint32_t)(value);                                   \
+        t += TICK_STEP;                                                                                                \
+    } while (0)
+#else
+#define TICK_STEP 1
+#define RETIRE(low_half, value, aux) ((void)(value), t += TICK_STEP)
+#endif
+
+HANDLER(leave)
+{
+    (void)last;
+    m->pc = (uint32_t)(r - m->code);
+    m->sp = (uint32_t)(sp - m->cells);
+    m->fp = (uint32_t)(locals - m->cells) - VAC_DATA_STACK_CELLS;
+    m->rp = m->fp + 255 - m->frame_complement;
+    m->progress = t;
+    return 0;
+}
+
+HANDLER(exact)
+{
+    GO(leave, r, locals, sp, t, last);
+}
+
+extern const handler HANDLERS[];
+
+/* Whether a run may be entered: enough locals, stack cells, room on the stack, and ticks. */
+static inline int fits(const vac_machine *m, const record *r, const uint32_t *sp, uintptr_t t)
+{
+    const uint32_t depth = (uint32_t)(sp - m->cells);
+    return r->frame_slack >= m->frame_complement && depth - r->stack_need <= r->stack_room &&
+           m->limit - t >= r->run * TICK_STEP;
+}
+
+HANDLER(enter)
+{
+    (void)last;
+    if (LIKELY(fits(m, r, sp, t)))
+        GO(HANDLERS[r->entry], r, locals, sp, t, 0);
+    GO(leave, r, locals, sp, t, 0);
+}
+
+#define STEP GO(leave, r, locals, sp, t, 0)
+#define NEXT(bytes, new_sp, result) GO(r->next, r + (bytes), locals, (new_sp), t, (result))
+#define ENTER(new_r, new_sp)                                                                                           \
+    do {                                                                                                               \
+        const record *const target = (new_r);                                                                          \
+        uint32_t *const entered_sp = (new_sp);                                                                         \
+        if (LIKELY(fits(m, target, entered_sp, t)))                                                                    \
+            GO(HANDLERS[target->entry], target, locals, entered_sp, t, 0);                                             \
+        GO(leave, target, locals, entered_sp, t, 0);                                                                   \
+    } while (0)
+
+/* The branch history of the SQI: a wrong guess counts, in the epoch that is still open. */
+#define PREDICT(taken)                                                                                                 \
+    do {                                                                                                               \
+        if (UNLIKELY(((m->history >> r->d) & 1) != (taken))) {                                                         \
+            if (UNLIKELY(t >= m->epoch_progress))                                                                      \
+                STEP;                                                                                                  \
+            m->mispredictions++;                                                                                       \
+            m->history ^= 1u << r->d;                                                                                  \
+        }                                                                                                              \
+    } while (0)
+
+#define BRANCH(bytes, new_sp, taken, value)                                                                            \
+    do {                                                                                                               \
+        if (taken) {                                                                                                   \
+            RETIRE(r->beam | (uint64_t)BEAM_TAKEN << BEAM_FLAGS_LOW, value, 0);                                        \
+            ENTER(r + (int32_t)r->immediate, new_sp);                                                                  \
+        }                                                                                                              \
+        RETIRE(r->beam, value, 0);                                                                                     \
+        NEXT(bytes, new_sp, value);                                                                                    \
+    } while (0)
+
+#define ROTATE_RIGHT(value, count) ((count) ? (value) >> (count) | (value) << ((32 - (count)) & 31) : (value))
+
+/* Declares `path` and `address`. An unaligned displacement rotates into one that is beyond every length. */
+#define ADDRESS(length, flag, size_log2, sum)                                                                          \
+    const uint32_t displacement = (sum);                                                                               \
+    const window_path *const path = &m->paths[a >> POINTER_DISPLACEMENT_BITS];                                         \
+    if (UNLIKELY(ROTATE_RIGHT(displacement, size_log2) >= path->length >> (size_log2)))                                \
+        STEP;                                                                                                          \
+    const uint32_t address = path->base + displacement;                                                                \
+    if (UNLIKELY(!(path->flags[address >> LEAF_SHIFT] & (flag))))                                                      \
+        STEP;
+
+#define NOP(bytes)                                                                                                     \
+    RETIRE(r->beam, 0, 0);                                                                                             \
+    NEXT(bytes, sp, 0)
+
+#define SWAP(bytes)                                                                                                    \
+    const uint32_t top = sp[-2];                                                                                       \
+    sp[-2] = sp[-1];                                                                                                   \
+    sp[-1] = top;                                                                                                      \
+    RETIRE(r->beam, top, 0);                                                                                           \
+    NEXT(bytes, sp, 0)
+
+#define JUMP(bytes)                                                                                                    \
+    RETIRE(r->beam, 0, 0);                                                                                             \
+    ENTER(r + (int32_t)r->immediate, sp)
+
+/* Link and frame; `frame` locals. */
+#define PUSH_FRAME(bytes, frame)                                                                                       \
+    const uint32_t size = 255 - m->frame_complement;                                                                   \
+    if (UNLIKELY(locals + size + 1 + (frame) > m->cells + VAC_STACK_RAM_CELLS))                                        \
+        STEP;                                                                                                          \
+    const uint32_t link = size << CODE_ADDRESS_BITS | (((uint32_t)r->beam + (bytes)) & CODE_MASK);                     \
+    locals += size;                                                                                                    \
+    *locals++ = link;                                                                                                  \
+    m->frame_complement = 255 - (frame);
+
+#define CALL(bytes)                                                                                                    \
+    PUSH_FRAME(bytes, (uint32_t)r->a)                                                                                  \
+    RETIRE(r->beam, link, 0);                                                                                          \
+    ENTER(r + (int32_t)r->immediate, sp)
+
+#define RETURN(bytes)                                                                                                  \
+    if (UNLIKELY(locals == m->cells + VAC_DATA_STACK_CELLS))                                                           \
+        STEP;                                                                                                          \
+    const uint32_t link = locals[-1];                                                                                  \
+    const uint32_t size = link >> CODE_ADDRESS_BITS;                                                                   \
+    if (UNLIKELY((link & CODE_MASK) >= m->code_length))                                                                \
+        STEP;                                                                                                          \
+    locals -= 1 + size;                                                                                                \
+    m->frame_complement = 255 - size;                                                                                  \
+    RETIRE(r->beam, link, 0);                                                                                          \
+    ENTER(m->code + (link & CODE_MASK), sp)
+
+/* Entry `a` of the function table, when it leads to code. */
+#define TABLE_ENTRY                                                                                                    \
+    const window_path *const path = &m->paths[TABLE_WINDOW];                                                           \
+    if (UNLIKELY(a >= path->read_length >> 2))                                                                         \
+        STEP;                                                                                                          \
+    const uint32_t address = path->base + a * 4;                                                                       \
+    if (UNLIKELY(!(path->flags[address >> LEAF_SHIFT] & LEAF_RESIDENT)))                                               \
+        STEP;                                                                                                          \
+    uint32_t cell;                                                                                                     \
+    memcpy(&cell, path->memory + address, 4);                                                                          \
+    if (UNLIKELY((cell & CODE_MASK) >= m->code_length))                                                                \
+        STEP;
+
+#define TABLE_JUMP(bytes)                                                                                              \
+    TABLE_ENTRY                                                                                                        \
+    RETIRE(r->beam, cell, address);                                                                                     \
+    ENTER(m->code + (cell & CODE_MASK), sp - 1)
+
+#define TABLE_CALL(bytes)                                                                                              \
+    TABLE_ENTRY                                                                                                        \
+    PUSH_FRAME(bytes, cell >> CODE_ADDRESS_BITS)                                                                       \
+    RETIRE(r->beam, link, address);                                                                                    \
+    ENTER(m->code + (cell & CODE_MASK), sp - 1)
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#endif
+
+#include "vac_handlers.h"
+
+/* Executes from a decoded record on, as far as it goes without the exact step. */
+void RUN_BODY(vac_machine *m, const record *r)
+{
+    uint32_t *const locals = m->cells + VAC_DATA_STACK_CELLS + m->fp;
+    m->frame_complement = 255 - (m->rp - m->fp);
+    uint32_t *const sp = m->cells + m->sp;
+#if VAC_TRAMPOLINE
+    pending = (transfer){enter, r, locals, sp, m->progress, 0};
+    while (pending.go(m, pending.r, pending.locals, pending.sp, pending.t, pending.last))
+        ;
+#else
+    enter(m, r, locals, sp, m->progress, 0);
+#endif
+}
+
+const handler HANDLERS[] = {HANDLER_LIST};
+const handler ENTER_HANDLER = enter;

@@ -1,0 +1,215 @@
+"""Handlers of the fast engine, generated from the instruction table.
+
+An operand that the encoding leaves open is settled when an instruction is decoded: each row has a handler for every
+combination of operand places. "Last" is the result of the instruction before, handed on in a register; it stands in
+for reading back the local or the top of the stack that this result was written to.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from ..isa.alu import DIVIDING
+from ..isa.instruction import Destination, Instruction, Source, Unit
+from .operations import CONDITION_EXPRESSIONS, FUNCTION_EXPRESSIONS
+
+
+class APlace(IntEnum):
+    NONE = 0
+    LOCAL = 1
+    STACK = 2
+    LAST_LOCAL = 3
+    LAST_STACK = 4
+    PEEK = 5
+    PEEK_SECOND = 6
+
+
+class BPlace(IntEnum):
+    IMMEDIATE = 0
+    LOCAL = 1
+    STACK = 2
+    LAST_LOCAL = 3
+    LAST_STACK = 4
+
+
+class DPlace(IntEnum):
+    NONE = 0
+    LOCAL = 1
+    STACK = 2
+
+
+VARIANTS_PER_ROW = len(APlace) * len(BPlace) * len(DPlace)
+
+
+def variant_index(a: APlace, b: BPlace, d: DPlace) -> int:
+    """Place of a combination in a row's part of the variant table."""
+    return (a * len(BPlace) + b) * len(DPlace) + d
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One combination of operand places of a row, and the C statements that execute it."""
+
+    a: APlace
+    b: BPlace
+    d: DPlace
+    body: str
+
+
+_A_PLACES: dict[Source, tuple[APlace, ...]] = {
+    Source.NONE: (APlace.NONE,),
+    Source.CONSTANT: (APlace.NONE,),
+    Source.NIBBLE: (APlace.LOCAL, APlace.STACK, APlace.LAST_LOCAL, APlace.LAST_STACK),
+    Source.LOCAL: (APlace.LOCAL, APlace.LAST_LOCAL),
+    Source.POP: (APlace.STACK, APlace.LAST_STACK),
+    Source.PEEK: (APlace.PEEK,),
+    Source.PEEK_SECOND: (APlace.PEEK_SECOND,),
+}
+_B_PLACES: dict[Source, tuple[BPlace, ...]] = {
+    Source.NONE: (BPlace.IMMEDIATE,),
+    Source.IMMEDIATE: (BPlace.IMMEDIATE,),
+    Source.CONSTANT: (BPlace.IMMEDIATE,),
+    Source.NIBBLE: (BPlace.LOCAL, BPlace.STACK, BPlace.LAST_LOCAL, BPlace.LAST_STACK),
+    Source.POP: (BPlace.STACK, BPlace.LAST_STACK),
+}
+_D_PLACES: dict[Destination, tuple[DPlace, ...]] = {
+    Destination.NONE: (DPlace.NONE,),
+    Destination.NIBBLE: (DPlace.LOCAL, DPlace.STACK),
+    Destination.PUSH: (DPlace.STACK,),
+    Destination.LOCAL: (DPlace.LOCAL,),
+    Destination.POINTER: (DPlace.NONE,),
+}
+_A_LAST = (APlace.LAST_LOCAL, APlace.LAST_STACK)
+_B_LAST = (BPlace.LAST_LOCAL, BPlace.LAST_STACK)
+_A_POPS = (APlace.STACK, APlace.LAST_STACK)
+_B_POPS = (BPlace.STACK, BPlace.LAST_STACK)
+
+
+def _is_possible(a: APlace, b: BPlace) -> bool:
+    if a in _A_LAST and b in _B_LAST:
+        return False
+    # B is popped first: where both pop, only B can be the last result.
+    return not (a is APlace.LAST_STACK and b in _B_POPS)
+
+
+def _read_a(a: APlace, b: BPlace) -> str:
+    return {
+        APlace.NONE: "0",
+        APlace.LOCAL: "locals[r->a]",
+        APlace.STACK: "sp[-2]" if b in _B_POPS else "sp[-1]",
+        APlace.LAST_LOCAL: "last",
+        APlace.LAST_STACK: "last",
+        APlace.PEEK: "sp[-1]",
+        APlace.PEEK_SECOND: "sp[-2]",
+    }[a]
+
+
+def _read_b(b: BPlace, immediate: str) -> str:
+    return {BPlace.IMMEDIATE: immediate, BPlace.LOCAL: "locals[r->b]", BPlace.STACK: "sp[-1]"}.get(b, "last")
+
+
+def _moved(offset: int) -> str:
+    return "sp" if offset == 0 else f"sp {'+' if offset > 0 else '-'} {abs(offset)}"
+
+
+def _declare(name: str, expression: str, *uses: str) -> str:
+    """Declares an operand where one of the C texts mentions it."""
+    return f"const uint32_t {name} = {expression}; " if any(re.search(rf"\b{name}\b", use) for use in uses) else ""
+
+
+def _alu(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str:
+    pops = (a in _A_POPS) + (b in _B_POPS)
+    value = FUNCTION_EXPRESSIONS[row.function]
+    text = _declare("a", _read_a(a, b), value) + _declare("b", _read_b(b, "r->immediate"), value)
+    if row.function in DIVIDING:
+        text += "if (UNLIKELY(b == 0)) STEP; "
+    text += f"const uint32_t v = {value}; "
+    text += _write(d, pops)
+    return text + f"RETIRE(r->beam, v, 0); NEXT({row.length}, {_moved((d is DPlace.STACK) - pops)}, v);"
+
+
+def _write(d: DPlace, pops: int) -> str:
+    return {DPlace.NONE: "", DPlace.LOCAL: "locals[r->d] = v; ", DPlace.STACK: f"sp[{-pops}] = v; "}[d]
+
+
+def _branch(row: Instruction, a: APlace, b: BPlace) -> str | None:
+    pops = (a in _A_POPS) + (b in _B_POPS)
+    condition = CONDITION_EXPRESSIONS[row.condition]
+    text = f"const uint32_t a = {_read_a(a, b)}; const uint32_t b = {_read_b(b, '(uint32_t)(int32_t)(int8_t)r->b')}; "
+    value = "a"
+    text += f"const uint32_t taken = {condition}; PREDICT(taken); "
+    if row.destination is Destination.POINTER:
+        if a in _A_POPS:
+            return None
+        text += f"const uint32_t v = {FUNCTION_EXPRESSIONS[row.function]}; locals[r->a] = v; "
+        value = "v"
+    return text + f"BRANCH({row.length}, {_moved(-pops)}, taken, {value});"
+
+
+def _load(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:
+    access = row.access
+    assert access
+    if row.post_increments and a in _A_POPS:
+        return None
+    pops = (a in _A_POPS) + (b in _B_POPS)
+    bits = 8 * access.size
+    text = f"const uint32_t a = {_read_a(a, b)}; "
+    index = ""
+    if row.is_indexed:
+        text += f"const uint32_t b = {_read_b(b, '0')}; "
+        index = f" + (b << {access.size_log2})"
+    text += f"ADDRESS(read_length, LEAF_RESIDENT, {access.size_log2}, (a & DISPLACEMENT_MASK) + r->immediate{index}); "
+    text += f"uint{bits}_t cell; memcpy(&cell, path->memory + address, {access.size}); "
+    text += f"const uint32_t v = {f'(uint32_t)(int32_t)(int{bits}_t)cell' if access.is_signed else 'cell'}; "
+    text += _write(d, pops)
+    if row.post_increments:
+        text += f"locals[r->a] = a + {access.size}; "
+    return text + f"RETIRE(r->beam, v, address); NEXT({row.length}, {_moved((d is DPlace.STACK) - pops)}, v);"
+
+
+def _store(row: Instruction, a: APlace, b: BPlace) -> str | None:
+    access = row.access
+    assert access
+    if row.post_increments and a in _A_POPS:
+        return None
+    pops = (a in _A_POPS) + (b in _B_POPS)
+    text = f"const uint32_t a = {_read_a(a, b)}; const uint32_t b = {_read_b(b, '0')}; "
+    text += f"ADDRESS(write_length, LEAF_STORE, {access.size_log2}, (a & DISPLACEMENT_MASK) + r->immediate); "
+    text += f"memcpy(path->memory + address, &b, {access.size}); "
+    if row.post_increments:
+        text += f"locals[r->a] = a + {access.size}; "
+    return text + f"RETIRE(r->beam, b, address); NEXT({row.length}, {_moved(-pops)}, 0);"
+
+
+def _body(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:
+    """C statements of one combination, or None where the exact step executes it."""
+    if row.unit is Unit.ALU:
+        return _alu(row, a, b, d)
+    if row.unit is Unit.BRANCH:
+        return _branch(row, a, b)
+    if row.unit is Unit.LOAD:
+        return _load(row, a, b, d)
+    if row.unit is Unit.STORE:
+        return _store(row, a, b)
+    if row.unit in (Unit.TABLE_CALL, Unit.TABLE_JUMP):
+        macro = "TABLE_CALL" if row.unit is Unit.TABLE_CALL else "TABLE_JUMP"
+        return f"const uint32_t a = {_read_a(a, b)}; {macro}({row.length});"
+    if row.unit in (Unit.NOP, Unit.JUMP, Unit.CALL, Unit.RETURN, Unit.SWAP):
+        return f"{row.unit.name}({row.length});"
+    return None
+
+
+def variants(row: Instruction) -> list[Variant]:
+    """Every combination of places that has a handler of its own."""
+    found: list[Variant] = []
+    for a in _A_PLACES[row.a]:
+        for b in _B_PLACES[row.b]:
+            if not _is_possible(a, b):
+                continue
+            for d in _D_PLACES[row.destination]:
+                body = _body(row, a, b, d)
+                if body is not None:
+                    found.append(Variant(a, b, d, body))
+    return found
