@@ -171,3 +171,10 @@ def test_any_text_assembles_or_is_refused_with_diagnostics(source: str) -> None:
     except AssemblyErrors as errors:
         assert errors.diagnostics
         assert str(errors).count("^") >= len(errors.diagnostics)
+
+
+def test_a_flood_of_errors_is_cut() -> None:
+    errors = errors_of("lit nothing\n" * 60)
+    assert len(errors.diagnostics) == 60
+    assert str(errors).count("is not defined") == 50
+    assert str(errors).endswith("60 errors; the first 50 are shown")

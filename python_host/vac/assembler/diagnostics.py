@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from .source import Span
 
+_MOST_SHOWN = 50
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -62,4 +64,6 @@ class AssemblyErrors(Exception):
     def __str__(self) -> str:
         count = len(self.diagnostics)
         summary = f"{count} error{'s' if count != 1 else ''}"
-        return "\n".join([*(diagnostic.render() for diagnostic in self.diagnostics), summary])
+        if count > _MOST_SHOWN:
+            summary += f"; the first {_MOST_SHOWN} are shown"
+        return "\n".join([*(diagnostic.render() for diagnostic in self.diagnostics[:_MOST_SHOWN]), summary])
