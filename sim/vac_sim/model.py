@@ -60,7 +60,7 @@ def state_map_header() -> str:
 
 
 @contextlib.contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path) -> Iterator[None]:
     """Only one process builds a model at a time; the others wait and find it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as lock:
@@ -68,7 +68,14 @@ def _exclusive(path: Path) -> Iterator[None]:
         yield
 
 
-def _run(command: list[str], folder: Path) -> None:
+def announce_build(what: str) -> None:
+    """Says why nothing happens for a while."""
+    if sys.stderr.isatty():
+        print(f"building {what} (about a minute, once) ...", file=sys.stderr)
+
+
+def run_tool(command: list[str], folder: Path) -> None:
+    """Runs a tool of the toolchain in `folder`. Raises BuildFailed with the end of its output."""
     done = subprocess.run(
         command, cwd=folder, env=verilator_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -80,7 +87,7 @@ def _compile(folder: Path, config: CoreConfig, verilog: str, traced: bool) -> Pa
     (folder / f"{TOP_NAME}.v").write_text(verilog)
     (folder / "state_map.h").write_text(state_map_header())
     flags = [*_VERILATOR_FLAGS, *(("--trace",) if traced else ())]
-    _run([str(verilator_binary()), *flags, "--Mdir", "model", f"{TOP_NAME}.v", "--top-module", TOP_NAME], folder)
+    run_tool([str(verilator_binary()), *flags, "--Mdir", "model", f"{TOP_NAME}.v", "--top-module", TOP_NAME], folder)
     include = verilator_root() / "include"
     runtime = ["verilated.cpp", "verilated_threads.cpp", *(("verilated_vcd_c.cpp",) if traced else ())]
     sources = [
@@ -90,7 +97,7 @@ def _compile(folder: Path, config: CoreConfig, verilog: str, traced: bool) -> Pa
     ]
     library = folder / "libcore.so"
     includes = [f"-I{path}" for path in (_SOURCES, folder, folder / "model", include, include / "vltstd")]
-    _run(
+    run_tool(
         [require_cxx(), *_COMPILER_FLAGS, _optimization(traced), f"-DVM_TRACE={int(traced)}", *includes, "-shared",
          *sources, "-o", str(library)],
         folder,
@@ -115,11 +122,10 @@ def build_model(config: CoreConfig, traced: bool = False) -> Path:
     library = folder / f"{key}.so"
     if library.exists():
         return library
-    with _exclusive(folder / f"{key}.lock"):
+    with exclusive(folder / f"{key}.lock"):
         if library.exists():
             return library
-        if sys.stderr.isatty():
-            print("building the Verilated core (about a minute, once) ...", file=sys.stderr)
+        announce_build("the Verilated core, with waveforms" if traced else "the Verilated core")
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             built = _compile(Path(temporary), config, verilog, traced)
             built.replace(library)
