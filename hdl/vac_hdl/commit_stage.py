@@ -67,7 +67,7 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     exhausted = Signal()
     p.may_commit = Signal()
     m.d.comb += [
-        exhausted.eq((p.budget == 0) | p.host_in.halt_request),
+        exhausted.eq(p.budget_spent | p.host_in.halt_request),
         p.may_commit.eq(p.m_valid & p.running & (is_tail | ~(exhausted | p.code_changed))),
         p.commit.eq(p.may_commit & (trap == Trap.NONE) & ~page_bad & ~waits),
     ]
@@ -120,7 +120,12 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     with m.If(p.commit & ~is_prepare):
         m.d.sync += [p.sp.eq(c.sp), p.rp.eq(c.rp), p.fp.eq(c.fp)]
     with m.If(retires):
-        m.d.sync += [p.pc.eq(c.next_pc), p.tick.eq(next_tick), p.budget.eq(p.budget - 1)]
+        m.d.sync += [
+            p.pc.eq(c.next_pc),
+            p.tick.eq(next_tick),
+            p.budget.eq(p.budget - 1),
+            p.budget_spent.eq(p.budget == 1),
+        ]
         with m.If(c.unit == UnitCode.JOIN):
             m.d.sync += p.joins.eq(c.result)
         with m.If(is_event):

@@ -1,6 +1,6 @@
 """Run control: starting, stopping, translation misses."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from vac.isa.limits import (
     CODE_SLOT,
@@ -27,7 +27,7 @@ def control(p: Pipeline, m: Module) -> None:
         p.restart.eq(p.mode == Mode.RESTART),
         p.flush.eq(p.redirect | p.restart),
         p.fetch.redirect.eq(p.redirect | p.restart | p.r_redirect),
-        p.fetch.redirect_pc.eq(Mux(p.restart, p.pc, Mux(p.redirect, p.redirect_pc, p.r_op.target))),
+        p.fetch.redirect_pc.eq(Mux(p.restart, p.pc, Mux(p.redirect, p.redirect_pc, p.r_target))),
         p.host.stopped.eq(p.mode == Mode.STOPPED),
     ]
     with m.If(p.restart):
@@ -120,16 +120,15 @@ def control(p: Pipeline, m: Module) -> None:
 def _code_page_missing(p: Pipeline, m: Module) -> Signal:
     """1 when nothing is left to execute and the next instruction's page has no TLB entry."""
     missing = Signal(name="code_page_missing")
-    m.d.comb += missing.eq(
-        p.code_page_unknown & p.fetch.page_wanted & ~(p.fetch.valid | p.r_valid | p.o_valid | p.x_valid | p.m_valid)
-    )
+    occupied = p.fetch.valid | p.d_valid | p.r_valid | p.o_valid | p.x_valid | p.m_valid
+    m.d.comb += missing.eq(p.code_page_unknown & p.fetch.page_wanted & ~occupied)
     return missing
 
 
 def code_translation(p: Pipeline, m: Module) -> None:
     """Looks up the frame of the code page that fetching waits for."""
     asked = Signal()
-    answered = Signal()
+    beyond = Signal()
     asked_page = Signal(24 - LEAF_BITS)
     page_valid = Signal()
     page = Signal(24 - LEAF_BITS)
@@ -141,16 +140,17 @@ def code_translation(p: Pipeline, m: Module) -> None:
         p.fetch.page_valid.eq(page_valid),
         p.fetch.page.eq(page),
         p.fetch.frame.eq(frame),
-        p.fetch.code_words.eq((p.code_length + 3)[2:]),
     ]
     m.d.sync += [
-        asked.eq(p.running & p.fetch.page_wanted & ~answered & ~asked),
+        asked.eq(p.running & p.fetch.page_wanted & ~asked),
         asked_page.eq(p.fetch.wanted_page),
     ]
+    # Pages behind the code are as good as any: no instruction that reaches them ever retires.
+    m.d.comb += beyond.eq(Cat(Const(0, LEAF_BITS), asked_page) >= p.code_length)
     with m.If(asked & p.running):
-        with m.If(p.tlb.hit):
+        with m.If(p.tlb.hit | beyond):
             m.d.sync += [page_valid.eq(1), page.eq(asked_page), frame.eq(p.tlb.translation.frame)]
-        m.d.sync += p.code_page_unknown.eq(~p.tlb.hit & (asked_page == p.fetch.wanted_page))
+        m.d.sync += p.code_page_unknown.eq(~(p.tlb.hit | beyond) & (asked_page == p.fetch.wanted_page))
     with m.If(p.fetch.redirect | (p.fetch.wanted_page != asked_page)):
         m.d.sync += p.code_page_unknown.eq(0)
     with m.If(p.mode == Mode.STOPPED):

@@ -1,7 +1,7 @@
 """The QPU core: a pipelined stack machine that retires at most one instruction a cycle.
 
-Stages: fetch and align (FetchUnit) | R decode, stack RAM addresses, branch target | O operands, forwarding | X execute,
-effective address | M judge and commit | W write back, beam.
+Stages: fetch and align (FetchUnit) | D decode, branch target | R stack RAM addresses | O operands, forwarding |
+X execute, effective address | M judge and commit | W write back, beam.
 
 Every instruction is one operation on the stack RAM with up to two sources and one destination (two operations where
 it has two results). Nothing architectural changes before M, where an instruction either commits or, with everything
@@ -16,6 +16,7 @@ from vac.isa.limits import (
     LEAF_BITS,
 )
 
+from .address_stage import address_stage
 from .commit_stage import commit_stage
 from .config import CoreConfig
 from .control import code_translation, control
@@ -55,6 +56,7 @@ class Core(wiring.Component):
         connect(m, pipeline.beam_port.port, flipped(self.beams))
         for stage in (
             decode_stage,
+            address_stage,
             operand_stage,
             execute_stage,
             commit_stage,

@@ -64,27 +64,27 @@ VALUE_FIELDS = _unique_fields(_VALUE_KINDS)
 OFFSET_FIELDS = _unique_fields((FieldKind.OFFSET,))
 FRAME_FIELDS = _unique_fields((FieldKind.FRAME,))
 
-CONTROL_LAYOUT = data.StructLayout(
-    {
-        "legal": 1,
-        "unit": UnitCode,
-        "function": AluFunction,
-        "condition": Condition,
-        "a": OperandFrom,
-        "b": OperandFrom,
-        "destination": OperandFrom,
-        "peek": Peek,
-        "value_select": range(len(VALUE_FIELDS) + 1),
-        "constant": signed(5),
-        "offset_select": range(len(OFFSET_FIELDS)),
-        "frame_select": range(len(FRAME_FIELDS)),
-        "size_log2": 2,
-        "is_signed": 1,
-        "indexed": 1,
-        "post_increment": 1,
-        "arguments": 3,
-    }
-)
+CONTROL_FIELDS: dict[str, Any] = {
+    "legal": 1,
+    "unit": UnitCode,
+    "function": AluFunction,
+    "condition": Condition,
+    "a": OperandFrom,
+    "b": OperandFrom,
+    "destination": OperandFrom,
+    "peek": Peek,
+    "value_select": range(len(VALUE_FIELDS) + 1),
+    "constant": signed(5),
+    "offset_select": range(len(OFFSET_FIELDS)),
+    "frame_select": range(len(FRAME_FIELDS)),
+    "size_log2": 2,
+    "is_signed": 1,
+    "indexed": 1,
+    "post_increment": 1,
+    "length": 3,
+    "arguments": 3,
+}
+CONTROL_LAYOUT = data.StructLayout(CONTROL_FIELDS)
 """Control bits of one instruction.
 
 function: what the ALU computes in any unit; where an instruction has no result, the value its beam shows.
@@ -158,6 +158,7 @@ def control_of(row: Instruction) -> dict[int | str, Any]:
         "is_signed": row.access.is_signed if row.access else 0,
         "indexed": row.is_indexed,
         "post_increment": row.post_increments,
+        "length": row.length,
         "arguments": 0,
     }
 

@@ -50,9 +50,8 @@ class FetchUnit(wiring.Component):
     redirect: In(1), fetch goes on at `redirect_pc`: In(24); what was fetched before is dropped.
     instruction: Out(40), `instruction_pc`: Out(24), `sequential_pc`: Out(25) the address behind it,
     `predicted_taken`: Out(1), valid while `valid`: Out(1); taken by `ready`: In(1).
-    code_words: In(23), words of the code segment, rounded up.
     page_valid, page: code page whose frame is known, In(1), In(12); frame: In(frame_bits).
-    page_wanted: Out(1), fetching waits for page `wanted_page`: Out(12).
+    page_wanted: Out(1), fetching waits for page `wanted_page`: Out(12); `page` and `frame` may change then.
     learn: In(1), enters a taken branch: `learn_last`: In(24) address of its last byte, `learn_length`: In(3),
     `learn_target`: In(24). forget: In(1), drops the entry of `learn_last`. forget_all: In(1).
     """
@@ -70,7 +69,6 @@ class FetchUnit(wiring.Component):
                 "predicted_taken": Out(1),
                 "valid": Out(1),
                 "ready": In(1),
-                "code_words": In(WORD_ADDRESS_BITS + 1),
                 "page_valid": In(1),
                 "page": In(PAGE_BITS),
                 "frame": In(config.frame_bits),
@@ -101,48 +99,49 @@ class FetchUnit(wiring.Component):
         next_byte = Signal(2)
         word = Signal(WORD_ADDRESS_BITS)
         byte = Signal(2)
+        requested = Signal()
+        requested_word = Signal(WORD_ADDRESS_BITS)
+        requested_byte = Signal(2)
+        out_of_page = Signal()
         with m.If(self.redirect):
             m.d.comb += Cat(byte, word).eq(self.redirect_pc)
         with m.Elif(resync):
             m.d.comb += Cat(byte, word).eq(resync_pc)
+        with m.Elif(out_of_page):
+            m.d.comb += Cat(byte, word).eq(Cat(requested_byte, requested_word))
         with m.Elif(hit):
             m.d.comb += Cat(byte, word).eq(hit_target)
         with m.Else():
             m.d.comb += Cat(byte, word).eq(Cat(next_byte, next_word))
 
-        in_page = Signal()
-        beyond = Signal()
         request = Signal()
         m.d.comb += [
-            in_page.eq(self.page_valid & (word[PAGE_WORD_BITS:] == self.page)),
-            # Words behind the code are made up: no instruction that reaches them ever retires.
-            beyond.eq(word >= self.code_words),
-            request.eq((in_page | beyond) & (accept | dropping)),
+            request.eq(accept | dropping),
             self.bus.address.eq(Cat(word[:PAGE_WORD_BITS], self.frame)),
-            self.bus.request.eq(request & ~beyond),
-            self.wanted_page.eq(next_word[PAGE_WORD_BITS:]),
+            self.bus.request.eq(1),
+            # Whether the frame was the right one is known a cycle later; if not, the word is asked for again.
+            out_of_page.eq(requested & ~(self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page))),
+            self.page_wanted.eq(out_of_page),
+            self.wanted_page.eq(requested_word[PAGE_WORD_BITS:]),
         ]
         m.d.sync += [
             next_word.eq(Mux(request, word + 1, word)),
             next_byte.eq(Mux(request, 0, byte)),
-            self.page_wanted.eq(~(in_page | beyond)),
+            requested.eq(request),
+            requested_word.eq(word),
+            requested_byte.eq(byte),
         ]
-
-        requested = Signal()
-        requested_word = Signal(WORD_ADDRESS_BITS)
-        requested_byte = Signal(2)
-        m.d.sync += [requested.eq(request), requested_word.eq(word), requested_byte.eq(byte)]
         mark = Signal(MARK_LAYOUT)
         self._branch_target_buffer(m, word, requested_word, requested_byte, mark, hit_target, resync, resync_pc)
         m.d.comb += [
             hit.eq(requested & mark.present),
-            entry_valid.eq(requested),
+            entry_valid.eq(requested & ~out_of_page),
             entry.data.eq(self.bus.data),
             entry.word.eq(requested_word),
             entry.mark.eq(mark),
         ]
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
-        self._align(m, entry, entry_valid, dropping, start_byte, accept, resync, resync_pc)
+        self._align(m, entry, entry_valid, requested, dropping, start_byte, accept, resync, resync_pc)
         return m
 
     def _branch_target_buffer(self, m, word, requested_word, requested_byte, mark, target, resync, resync_pc) -> None:
@@ -190,7 +189,7 @@ class FetchUnit(wiring.Component):
             target.eq(read.data.target),
         ]
 
-    def _align(self, m, entry, entry_valid, dropping, start_byte, accept, resync, resync_pc) -> None:
+    def _align(self, m, entry, entry_valid, requested, dropping, start_byte, accept, resync, resync_pc) -> None:
         """Queue of words, and the instruction at its head."""
         queue = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
         count = Signal(range(QUEUE_WORDS + 1))
@@ -226,12 +225,14 @@ class FetchUnit(wiring.Component):
         must_resync = Signal()
         m.d.comb += [
             must_resync.eq(broken & (count >= 1)),
-            self.valid.eq(enough & ~must_resync),
+            self.valid.eq(enough & ~broken & ~resync),
             self.instruction.eq(aligned),
             self.instruction_pc.eq(Cat(offset, first.word)),
             self.sequential_pc.eq(self.instruction_pc + length),
             self.predicted_taken.eq(met),
-            resync.eq(must_resync & ~self.redirect),
+        ]
+        m.d.sync += [
+            resync.eq(must_resync & ~self.redirect & ~resync),
             resync_pc.eq(self.instruction_pc),
         ]
         taken = Signal()
@@ -246,8 +247,9 @@ class FetchUnit(wiring.Component):
                 m.d.sync += offset.eq(end[:2])
         left = Signal.like(count)
         m.d.comb += left.eq(count - pops)
-        # A word requested now arrives in the next cycle, behind the one that is arriving.
-        m.d.comb += accept.eq((left + entry_valid) < QUEUE_WORDS)
+        # A word requested now arrives in the next cycle, behind the one that may be arriving. That words may leave
+        # meanwhile is not counted on: it is known too late.
+        m.d.comb += accept.eq((count + requested) < QUEUE_WORDS)
         m.d.sync += count.eq(left + entry_valid)
         shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(QUEUE_WORDS)]
         for index in range(QUEUE_WORDS):

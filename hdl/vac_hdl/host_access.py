@@ -162,6 +162,8 @@ def host_access(p: Pipeline, m: Module) -> None:
             for register, value in registers.items():
                 with m.Case(register):
                     m.d.sync += value.eq(host.write_data)
+                    if register is HostRegister.BUDGET:
+                        m.d.sync += p.budget_spent.eq(host.write_data == 0)
             with m.Case(HostRegister.ANSWER_FLAGS):
                 m.d.sync += [
                     p.answer_valid.eq(host.write_data[0]),

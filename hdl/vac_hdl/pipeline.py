@@ -20,7 +20,7 @@ from vac.isa.traps import Trap
 from .arithmetic import Alu, Comparator, Divider, Multiplier
 from .beam_port import BeamPort
 from .bundle import Bundle
-from .decoder import Decoder, UnitCode
+from .decoder import CONTROL_FIELDS, Decoder, UnitCode
 from .digest import Digest
 from .fetch import FetchUnit
 from .memory_access import LEAF_NUMBER_BITS, WINDOW_LAYOUT, Tlb, WindowFile, window_translation_layout
@@ -95,6 +95,7 @@ class Pipeline:
         self.joins = Signal(32)
         # Run control.
         self.budget = Signal(32)
+        self.budget_spent = Signal(init=1)
         self.stop_code = Signal(StopCode)
         self.stop_trap = Signal(Trap)
         self.fault_kind = Signal(FaultKind)
@@ -116,7 +117,25 @@ class Pipeline:
         m.d.sync += [self.host_in[field].eq(getattr(self.host, field)) for field in host_fields]
         # Pipeline.
         self.flush = Signal()
+        self.d_valid = Signal()
+        self.d_word = Signal(40)
+        self.d_pc = Signal(24)
+        self.d_sequential = Signal(25)
+        self.d_marked = Signal()
         self.r_valid = Signal()
+        self.r_control = Bundle(CONTROL_FIELDS, "r_control")
+        self.r_operands = {
+            name: Bundle({"index": 8, "is_stack": 1, "is_local": 1}, f"r_{name}") for name in ("a", "b", "destination")
+        }
+        self.r_value = Signal(32)
+        self.r_frame = Signal(8)
+        self.r_target = Signal(24)
+        self.r_backward = Signal()
+        self.r_op = Bundle(MICRO_OP_FIELDS, "r_op")
+        self.r_fire = Signal()
+        self.r_free = Signal()
+        self.r_redirect = Signal()
+        self.r_redirected = Signal()
         self.r_word = Signal(40)
         self.r_marked = Signal()
         self.r_pc = Signal(24)
