@@ -7,11 +7,13 @@ import typer
 
 from .asm import asm
 from .disasm import disasm
+from .run import run
 from .verify import verify
 
 app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
 app.command()(asm)
 app.command()(disasm)
+app.command()(run)
 app.command()(verify)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 
 from ..machine.protocol import Machine
 
@@ -18,39 +17,51 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Engine:
-    """module, attribute: where the machine's class is. needs: what must be there for it to run."""
+    """create: a fresh machine; True when its beams are to be kept for `drain_beams`. needs: what it takes to run."""
 
-    module: str
-    attribute: str
+    create: Callable[[bool], Machine]
     doc: str
     needs: str
 
 
+def _golden(keeps_beams: bool) -> Machine:
+    from ..golden.model import GoldenMachine
+
+    return GoldenMachine()
+
+
+def _fast(keeps_beams: bool) -> Machine:
+    from ..fast.machine import FastMachine, Trace
+
+    return FastMachine(Trace.BEAMS if keeps_beams else Trace.DIGEST)
+
+
+def _rtl(keeps_beams: bool) -> Machine:
+    from vac_sim.engine import RtlMachine, RtlOptions
+
+    return RtlMachine(RtlOptions(keeps_beams=keeps_beams))
+
+
 ENGINES: dict[str, Engine] = {
-    "golden": Engine("vac.golden.model", "GoldenMachine", "the definition, in plain Python", "nothing"),
-    "fast": Engine("vac.fast.machine", "FastMachine", "a direct-threaded interpreter in C", "a C compiler"),
-    "rtl": Engine(
-        "vac_sim.engine",
-        "RtlMachine",
-        "the Verilated core",
-        "a C++ compiler and what `make setup` installs",
-    ),
+    "golden": Engine(_golden, "the definition, in plain Python", "nothing"),
+    "fast": Engine(_fast, "a threaded interpreter in C", "a C compiler"),
+    "rtl": Engine(_rtl, "the Verilated core", "a C++ compiler and what `make setup` installs"),
 }
 
 
-def create_machine(name: str) -> Machine:
+def create_machine(name: str, keeps_beams: bool = True) -> Machine:
     """A fresh machine on the engine of this name.
 
+    keeps_beams: False where `drain_beams` will not be asked; an engine may then keep some all the same.
     Raises EngineError when there is no such engine, or it cannot be built or loaded on this computer.
     """
     engine = ENGINES.get(name)
     if engine is None:
         raise EngineError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
     try:
-        factory: Callable[[], Machine] = getattr(import_module(engine.module), engine.attribute)
-        return factory()
-    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        return engine.create(keeps_beams)
+    except Exception as error:  # whatever keeps it from starting, the way out is the same
         raise EngineError(
             f"the engine {name!r} ({engine.doc}) cannot run here: {error}. It needs {engine.needs}; "
-            f"`--engine golden` runs everywhere"
+            f"the engine 'golden' runs everywhere"
         ) from error

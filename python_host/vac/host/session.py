@@ -70,13 +70,22 @@ class Host:
         self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit)
         self._calls = SystemCalls(self.memory, self.device, self.payloads, clock, Entropy(seed), granted)
         self._replay = replay.answers() if replay else None
+        self._is_interrupted = False
+
+    def interrupt(self) -> None:
+        """Makes `run` come back before its tick, at the next request to the host; may be called by a signal handler."""
+        self._is_interrupted = True
 
     def run(self, until_tick: int) -> Stop:
-        """Runs until `tick` equals `until_tick` or the machine has halted or trapped.
+        """Runs until `tick` equals `until_tick`, or the machine has halted or trapped.
 
+        After `interrupt` it comes back once with the reason TICK, whatever the tick.
         Raises ReplayError when a replay asks for something else than was recorded.
         """
         while True:
+            if self._is_interrupted:
+                self._is_interrupted = False
+                return Stop(StopReason.TICK)
             stop = self.machine.run(until_tick)
             if stop.reason is StopReason.PAGE_MISS:
                 assert stop.miss
