@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -28,31 +30,39 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _cell(results: dict[tuple[str, str | None], float], name: str, peer: str, digits: int) -> str:
-    value = results.get((name, peer))
-    return "–" if value is None else f"{value:.{digits}f}"
+_CYCLES = (
+    *((workload.name, f"{workload.name}.cycles_per_rv_instruction", 2) for workload in WORKLOADS),
+    ("mean", f"{MEAN}.cycles_per_rv_instruction", 2),
+    ("Mcycles/s", "simulation.speed", 1),
+)
+_PLACED = (
+    ("ECP5 COMB", "ecp5.comb", 0),
+    ("FF", "ecp5.ff", 0),
+    ("MHz", "ecp5.fmax", 1),
+    ("ns/RV", "ecp5.ns_per_rv_instruction", 1),
+    ("UP5K LC", "up5k.comb", 0),
+    ("MHz", "up5k.fmax", 1),
+    ("ns/RV", "up5k.ns_per_rv_instruction", 1),
+)
+
+
+def _table(title: str, columns: Sequence[tuple[str, str, int]], results: list[Result], peers: list[str]) -> Table:
+    values = {(result.name, result.peer): result.value for result in results}
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table.add_column("core", no_wrap=True)
+    for heading, _, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for peer in peers:
+        cells = [(values.get((name, peer)), digits) for _, name, digits in columns]
+        table.add_row(peer, *("–" if value is None else f"{value:.{digits}f}" for value, digits in cells))
+    return table
 
 
 def _print_tables(results: list[Result], peers: list[str]) -> None:
-    console = Console()
-    values = {(result.name, result.peer): result.value for result in results}
-    columns = [
-        *((workload.name, f"{workload.name}.cycles_per_rv_instruction", 2) for workload in WORKLOADS),
-        ("mean", f"{MEAN}.cycles_per_rv_instruction", 2),
-        ("Mcycles/s", "simulation.speed", 1),
-        ("ECP5 COMB", "ecp5.comb", 0),
-        ("FF", "ecp5.ff", 0),
-        ("MHz", "ecp5.fmax", 1),
-        ("UP5K LC", "up5k.comb", 0),
-        ("MHz", "up5k.fmax", 1),
-    ]
-    table = Table(title="Peer cores: cycles per RV instruction for equal work; area and Fmax with an 8 KiB memory")
-    table.add_column("core")
-    for title, _, _ in columns:
-        table.add_column(title, justify="right")
-    for peer in peers:
-        table.add_row(peer, *(_cell(values, name, peer, digits) for _, name, digits in columns))
-    console.print(table)
+    # Piped output has no width of its own, and a figure cut short is worse than a long line.
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(_table("Cycles per RV instruction for equal work", _CYCLES, results, peers))
+    console.print(_table("Area and Fmax with an 8 KiB memory, median over seeds", _PLACED, results, peers))
 
     counted = [result for result in results if result.name.endswith(".retired_instructions")]
     for result, workload in zip(counted, WORKLOADS, strict=False):

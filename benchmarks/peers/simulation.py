@@ -100,7 +100,10 @@ def run(executable: Path, name: str, workload: Workload, code: bytes) -> PeerRun
     with tempfile.TemporaryDirectory() as scratch:
         before, after = Path(scratch) / "before", Path(scratch) / "after"
         before.write_bytes(code.ljust(_DATA_ADDRESS, b"\0") + workload.data)
-        command = [str(executable), str(before), str(_CYCLE_LIMIT), str(after), label]
+        # A fresh copy lies in other physical pages. Where a model's code lies there makes the same bytes run up to
+        # twice as fast or slow, for as long as the file stays cached; this way every run draws anew.
+        program = shutil.copy(executable, scratch)
+        command = [program, str(before), str(_CYCLE_LIMIT), str(after), label]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             raise PeerFailed(f"{label}: the simulation ended with exit {done.returncode}; its message is above")

@@ -4,8 +4,7 @@
 `default_nettype none
 
 module peer_top #(
-    parameter WORDS = 2048,
-    parameter CSR = 0
+    parameter WORDS = 2048
 ) (
     input  wire        clk,
     input  wire        rst,
@@ -34,7 +33,7 @@ module peer_top #(
         .d_rdata(rdata)
     );
 
-    serv_rf_top #(.WITH_CSR(CSR)) cpu (
+    serv_rf_top #(.WITH_CSR(0)) cpu (
         .clk(clk), .i_rst(rst), .i_timer_irq(1'b0),
         .o_ibus_adr(ibus_adr), .o_ibus_cyc(ibus_cyc), .i_ibus_rdt(rdata), .i_ibus_ack(ack && ibus_cyc),
         .o_dbus_adr(dbus_adr), .o_dbus_dat(dbus_dat), .o_dbus_sel(dbus_sel), .o_dbus_we(dbus_we),
