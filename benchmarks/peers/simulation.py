@@ -59,6 +59,7 @@ def build(core: PeerCore, *, count_retired: bool = False) -> Path:
     PeerMissing, ToolMissing: a package or a tool is not there
     """
     sources = core.sources()
+    verilator = verilator_binary()
     options = [*_OPTIONS, "-GWORDS=32768", *(f"-G{name}={value}" for name, value in core.parameters.items())]
     options += [f"+define+{macro}" for macro in core.defines]
     if count_retired:
@@ -74,7 +75,7 @@ def build(core: PeerCore, *, count_retired: bool = False) -> Path:
     CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=CACHE_FOLDER, prefix="building-"))
     try:
-        command = [str(verilator_binary()), *options, "--Mdir", str(folder), str(_HARNESS), *map(str, sources)]
+        command = [str(verilator), *options, "--Mdir", str(folder), str(_HARNESS), *map(str, sources)]
         with step(f"{core.name}: Verilator and C++ compiler"):
             done = subprocess.run(command, env=verilator_environment(), capture_output=True, text=True)
         if done.returncode:
