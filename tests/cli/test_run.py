@@ -74,7 +74,7 @@ def test_a_trap_names_itself_and_its_line(tmp_path: Path) -> None:
 def test_a_denial_is_reported(tmp_path: Path) -> None:
     done = vac_run(source(tmp_path, "in 0x40"), "--json")
     assert done.returncode == 3
-    report = json.loads(done.stderr.splitlines()[-1])
+    report = json.loads(done.stderr)
     assert report["trap"] == "DENIED" and report["denials"] == ["tick 0, pc 0x0: in 0x40 denied: not granted"]
 
 

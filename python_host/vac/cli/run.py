@@ -264,6 +264,7 @@ def _in_words(report: dict[str, Any]) -> str:
     if report["stack"]:
         lines.append("stack   " + " ".join(f"{cell:#x}" for cell in report["stack"][-8:]))
     lines += [f"digest  {report['digest'] or 'not computed'}", f"sqi     {sqi}"]
+    lines += [f"denied  {denial}" for denial in report.get("denials", ())]
     return "\n".join(lines)
 
 

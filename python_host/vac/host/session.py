@@ -127,12 +127,12 @@ class Host:
         except PointerTrap as trapped:
             answer = Answer(trap=trapped.trap)
         except OSError as error:
-            LOG.warning("%s refused: %s", describe(event), error)
+            LOG.info("%s refused: %s", describe(event), error)
             answer = _answer_of(REFUSAL)
         if answer.trap is Trap.DENIED:
             line = f"{describe(event)} denied: not granted"
             self.denials.append(line)
-            LOG.warning(line)
+            LOG.info(line)
         return answer
 
     def _access(self, event: Event) -> Answer:
