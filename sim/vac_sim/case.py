@@ -10,7 +10,7 @@ from typing import Any
 
 from vac.image.image import Image, ImageError, Window
 from vac.isa.traps import Trap
-from vac.machine.protocol import Answer, Leaf, Machine
+from vac.machine.protocol import Answer, Leaf, Machine, StopReason
 from vac_hdl.config import CoreConfig
 
 from .disturbance import Disturbance
@@ -57,11 +57,14 @@ class Case:
         """The host took a leaf."""
         self.calls.append(["evict", slot, number])
 
-    def replay(self, machine: Machine) -> None:
-        """Loads the image and makes the calls again. Raises what the machine raises."""
+    def replay(self, machine: Machine, until_tick: int | None = None) -> None:
+        """Loads the image and makes the calls again, up to this tick. Raises what the machine raises."""
         machine.load(self.image)
         for name, *arguments in self.calls:
-            if name == "run":
+            if name == "run" and until_tick is not None and arguments[0] >= until_tick:
+                if machine.run(until_tick).reason is StopReason.TICK:
+                    return
+            elif name == "run":
                 machine.run(arguments[0])
             elif name == "answer":
                 machine.answer(_answer_from(arguments[0]))

@@ -291,6 +291,10 @@ class RtlMachine:
         if not self._library.rtl_trace(self._handle, str(path).encode(), first, first + count):
             raise MachineError("this build of the core has no tracing; ask for RtlOptions(traced=True)")
 
+    def end_trace(self) -> None:
+        """Closes the waveform that is being written, if any."""
+        self._library.rtl_trace(self._handle, b"", 0, 0)
+
     # ---- access ------------------------------------------------------------------------------------------------
 
     def _read(self, address: int) -> int:

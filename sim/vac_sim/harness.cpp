@@ -52,7 +52,7 @@ struct Simulation {
     uint64_t random = 0x9E3779B97F4A7C15ull;
     uint64_t retired = 0;  // instructions, since this simulation began
     std::string trace_path;
-    uint64_t trace_from = 0, trace_until = 0;
+    uint64_t trace_from = UINT64_MAX, trace_until = UINT64_MAX;
 
     // One clock cycle, from the outputs of the last one and the inputs set since. No output hangs combinationally on
     // an input.
@@ -75,9 +75,14 @@ struct Simulation {
 
     // Opens and closes the waveform where its span begins and ends.
     void follow_trace() {
-        if (trace_path.empty()) return;
-        if (retired == trace_from) clocked.open_trace(trace_path.c_str());
-        if (retired == trace_until) clocked.close_trace();
+        if (retired >= trace_from) {
+            clocked.open_trace(trace_path.c_str());
+            trace_from = UINT64_MAX;
+        }
+        if (retired >= trace_until) {
+            clocked.close_trace();
+            trace_until = UINT64_MAX;
+        }
     }
 
     void write(uint32_t address, uint32_t value) {
@@ -196,6 +201,7 @@ void rtl_run(Simulation* s, uint64_t max_cycles, uint32_t ready_256, uint8_t* be
              Retired* retired, uint32_t retired_capacity, RunResult* result) {
     ClockedCore::Pins& c = s->core;
     *result = RunResult{};
+    if (ClockedCore::kCanTrace) s->follow_trace();
     // Room for what is still in the pipeline when a buffer is found full.
     const uint32_t slack = 64;
     while (result->cycles < max_cycles) {
@@ -271,9 +277,8 @@ int rtl_trace(Simulation* s, const char* path, uint64_t from, uint64_t until) {
     if (!ClockedCore::kCanTrace) return 0;
     s->clocked.close_trace();
     s->trace_path = path;
-    s->trace_from = s->retired + from;
-    s->trace_until = s->retired + until;
-    s->follow_trace();
+    s->trace_from = *path ? s->retired + from : UINT64_MAX;
+    s->trace_until = *path ? s->retired + until : UINT64_MAX;
     return 1;
 }
 }

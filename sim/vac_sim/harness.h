@@ -46,7 +46,8 @@ void rtl_drop_all(Simulation*);
 void rtl_run(Simulation*, uint64_t max_cycles, uint32_t ready_256, uint8_t* beams, uint32_t beam_capacity,
              Retired* retired, uint32_t retired_capacity, RunResult* result);
 void rtl_seed(Simulation*, uint64_t seed);
-// Waveform, as VCD, of the retired instructions [from, until) counted from now. Replaces one that is being written.
+// Waveform, as VCD, of the retired instructions [from, until) counted from now; it begins with a run, not with what the
+// host does before. Ends one that is being written; an empty path does only that.
 // Returns 0 in a build without tracing.
 int rtl_trace(Simulation*, const char* path, uint64_t from, uint64_t until);
 }

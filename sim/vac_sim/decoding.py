@@ -1,0 +1,65 @@
+"""What numbers in the waveform mean: instructions, opcodes, modes, traps, as texts beside the signals."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from vac.image.image import Image
+from vac.isa.alu import AluFunction, Condition
+from vac.isa.encoding import MAX_LENGTH
+from vac.isa.state_map import FaultKind, StopCode
+from vac.isa.table import INSTRUCTIONS
+from vac.isa.traps import Trap
+from vac_hdl.decoder import UnitCode
+from vac_hdl.micro_op import Step
+from vac_hdl.pipeline import Mode
+
+from .mismatch import instruction_text
+from .trace import Trace, Wave
+
+STAGES = ("r", "o", "x", "m", "w")
+"""Prefixes of the pipeline stages' signals, in order."""
+CORE = "vac_core.core"
+
+_ENUMERATIONS: dict[str, Any] = {"mode": Mode, "stop_code": StopCode, "stop_trap": Trap, "fault_kind": FaultKind}
+_STAGE_ENUMERATIONS: dict[str, Any] = {
+    "unit": UnitCode, "step": Step, "function": AluFunction, "condition": Condition, "trap": Trap,
+}  # fmt: skip
+
+
+def names_of(signal: str) -> dict[int, str] | None:
+    """Names of the values of an enumerated signal of the core; None where it is none."""
+    if not signal.startswith(CORE + ".") or signal.count(".") != CORE.count(".") + 1:
+        return None
+    name = signal.rsplit(".", 1)[1]
+    if name.endswith("_opcode"):
+        names: dict[int, str] = {}
+        for row in INSTRUCTIONS:
+            names.setdefault(row.opcode, row.mnemonic)
+        return names
+    stage, _, field = name.partition("_")
+    kind = _STAGE_ENUMERATIONS.get(field) if stage in STAGES else _ENUMERATIONS.get(name)
+    if kind is None:
+        return None
+    members: list[Enum] = list(kind)
+    return {int(member.value): member.name for member in members}
+
+
+def add_texts(trace: Trace, image: Image) -> None:
+    """Adds signals of text under `decoded`: the instruction in each stage, the mode, and the retired instruction."""
+    code = image.code
+
+    def text(pc: int) -> str:
+        return instruction_text(lambda address: code[address : address + MAX_LENGTH], pc)
+
+    for stage in STAGES:
+        valid, pc = trace[f"{CORE}.{stage}_valid"], trace[f"{CORE}.{stage}_pc"]
+        trace.waves[f"decoded.{stage}_instruction"] = joined = Wave(f"decoded.{stage}_instruction", 0)
+        for time in sorted({*valid.times, *pc.times}):
+            joined.add(time, text(pc.number_at(time)) if valid.at(time) else "")
+    for name in ("mode", "stop_code"):
+        wave, names = trace[f"{CORE}.{name}"], names_of(f"{CORE}.{name}") or {}
+        trace.waves[f"decoded.{name}"] = decoded = Wave(f"decoded.{name}", 0)
+        for time, value in zip(wave.times, wave.values, strict=True):
+            decoded.add(time, names.get(int(value), f"{value}"))

@@ -1,0 +1,56 @@
+"""Does a case again on a build that writes waveforms, and leaves the span that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .case import Case
+from .decoding import add_texts
+from .lockstep import LockstepMachine
+from .mismatch import LockstepMismatch
+from .picture import draw
+from .reference import Reference
+from .trace import read_trace
+from .wave_files import write_fst, write_gtkwave_save, write_vcd
+
+VCD_NAME, FST_NAME, SAVE_NAME, PNG_NAME, SVG_NAME = "wave.vcd", "wave.fst", "wave.gtkw", "wave.png", "wave.svg"
+_RAW_NAME = "raw.vcd"
+
+
+@dataclass(frozen=True)
+class Span:
+    """first: tick of the waveform's first instruction. cycles: in the waveform. mismatch: what the run ended in."""
+
+    first: int
+    cycles: int
+    mismatch: LockstepMismatch | None
+
+
+def record_span(
+    case: Case, reference: Reference, first: int, count: int, folder: Path, title: str, library: Any = None
+) -> Span:
+    """Writes waveform, save file and picture of `count` instructions from tick `first` into `folder`.
+
+    library: a model built with tracing, in place of the configuration's own. Raises TraceError where no cycle of the
+    span was run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    machine = LockstepMachine(reference, case.disturbance, case.config, library, traced=True)
+    raw = folder / _RAW_NAME
+    machine.rtl.trace_to(raw, first, count)
+    mismatch: LockstepMismatch | None = None
+    try:
+        case.replay(machine, first + count)
+    except LockstepMismatch as error:
+        mismatch = error
+    machine.rtl.end_trace()
+    trace = read_trace(raw)
+    add_texts(trace, case.image)
+    write_vcd(trace, folder / VCD_NAME)
+    write_fst(trace, folder / FST_NAME)
+    write_gtkwave_save(trace, folder / FST_NAME, folder / SAVE_NAME)
+    draw(trace, case.image, title, folder / PNG_NAME, folder / SVG_NAME)
+    raw.unlink()
+    return Span(first, len(trace.edges), mismatch)
