@@ -11,7 +11,7 @@ from vac.isa.traps import Trap
 
 from .decoder import OperandFrom, Peek, UnitCode
 from .micro_op import Step
-from .pipeline import DIRECT, TABLES, Pipeline, is_any
+from .pipeline import DIRECT, EVENTS, TABLES, Pipeline, is_any
 
 
 def address_stage(p: Pipeline, m: Module) -> None:
@@ -149,6 +149,35 @@ def address_stage(p: Pipeline, m: Module) -> None:
             m.d.comb += op.trap.eq(Trap.RETURN_UNDERFLOW)
         with m.Elif(calls_direct & (callee_rp > RETURN_STACK_CELLS)):
             m.d.comb += op.trap.eq(Trap.RETURN_OVERFLOW)
+
+    multiplies_or_divides = (op.function >= AluFunction.MUL) & (op.function <= AluFunction.MULHS) | (
+        (op.function >= AluFunction.DIVU) & (op.function <= AluFunction.REMS)
+    )
+    window_write = is_any(unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)
+    first_step = ~p.r_second
+    m.d.comb += [
+        op.late.eq(
+            Mux(
+                unit == UnitCode.ALU,
+                multiplies_or_divides,
+                first_step
+                & is_any(
+                    unit,
+                    UnitCode.LOAD,
+                    UnitCode.READ_REGISTER,
+                    UnitCode.JOIN,
+                    UnitCode.WINDOW_LENGTH,
+                    UnitCode.WINDOW_RESTRICT,
+                    *EVENTS,
+                ),
+            )
+        ),
+        # These read or change what older operations may still change.
+        op.serializes.eq(
+            is_any(unit, UnitCode.READ_REGISTER, UnitCode.JOIN, *EVENTS) | window_write | (tables & p.r_second)
+        ),
+        op.names_window.eq(window_write | (unit == UnitCode.WINDOW_LENGTH)),
+    ]
 
     # Backward branches are predicted taken, and what the branch target buffer marked. A redirect does not wait for the
     # stages ahead.

@@ -135,16 +135,17 @@ class Alu(wiring.Component):
 
 
 class Multiplier(wiring.Component):
-    """32 x 32 multiplier in two stages.
+    """32 x 32 multiplier in three stages.
 
-    Attributes: a, b: In(32), taken every cycle. high, is_signed: In(1), given one cycle after the operands. result:
-    Out(32), combinational in that same later cycle: the low half, or the high half of the signed or unsigned product.
+    Attributes: a, b: In(32), taken every cycle. is_signed: In(1), given one cycle after the operands. high: In(1),
+    given two cycles after them. result: Out(32), combinational in that same cycle: the low half, or the high half of the
+    signed or unsigned product.
     """
 
     a: In(32)
     b: In(32)
-    high: In(1)
     is_signed: In(1)
+    high: In(1)
     result: Out(32)
 
     def elaborate(self, platform: object) -> Module:
@@ -160,15 +161,15 @@ class Multiplier(wiring.Component):
             top.eq(a_high * b_high),
             correction.eq((self.b & self.a[31].replicate(32)) + (self.a & self.b[31].replicate(32))),
         ]
-        cross = Signal(33)
-        product_middle = Signal(34)
+        lowest = Signal(16)
+        middle = Signal(34)
         upper = Signal(32)
-        m.d.comb += [
-            cross.eq(cross_a + cross_b),
-            product_middle.eq(cross + low[16:]),
-            upper.eq(top + product_middle[16:] - (correction & self.is_signed.replicate(32))),
-            self.result.eq(Mux(self.high, upper, Cat(low[:16], product_middle[:16]))),
+        m.d.sync += [
+            lowest.eq(low[:16]),
+            middle.eq(cross_a + cross_b + low[16:]),
+            upper.eq(top - (correction & self.is_signed.replicate(32))),
         ]
+        m.d.comb += self.result.eq(Mux(self.high, upper + middle[16:], Cat(lowest, middle[:16])))
         return m
 
 
@@ -211,8 +212,8 @@ class Divider(wiring.Component):
             m.d.sync += [
                 self.busy.eq(1),
                 count.eq(32),
-                divisor.eq(Mux(b_negative, -self.b, self.b)),
-                quotient.eq(Mux(a_negative, -self.a, self.a)),
+                divisor.eq((self.b ^ b_negative.replicate(32)) + b_negative),
+                quotient.eq((self.a ^ a_negative.replicate(32)) + a_negative),
                 rest.eq(0),
             ]
         with m.Elif(self.busy):
@@ -225,8 +226,10 @@ class Divider(wiring.Component):
                     rest.eq(Mux(difference[32], Cat(quotient[31], rest[:31]), difference[:32])),
                 ]
         negative = Signal()
+        magnitude = Signal(32)
         m.d.comb += [
             negative.eq(Mux(self.remainder, a_negative, a_negative ^ b_negative)),
-            self.result.eq(Mux(self.remainder, Mux(negative, -rest, rest), Mux(negative, -quotient, quotient))),
+            magnitude.eq(Mux(self.remainder, rest, quotient)),
+            self.result.eq((magnitude ^ negative.replicate(32)) + negative),
         ]
         return m

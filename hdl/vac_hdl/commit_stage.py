@@ -1,6 +1,6 @@
 """M: judges each operation; what commits here has happened."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 
 from vac.isa.beam import BeamFlag
 from vac.isa.limits import (
@@ -12,28 +12,21 @@ from vac.isa.traps import Trap
 
 from .decoder import UnitCode
 from .micro_op import Step
-from .pipeline import EVENTS, Pipeline, is_any
+from .pipeline import Pipeline
 
 
 def commit_stage(p: Pipeline, m: Module) -> None:
     c = p.m
     is_tail = Signal()
     is_prepare = Signal()
-    is_store = Signal()
-    is_load = Signal()
-    m.d.comb += [
-        is_tail.eq(c.step == Step.TAIL),
-        is_prepare.eq(c.step == Step.PREPARE),
-        is_store.eq(c.unit == UnitCode.STORE),
-        is_load.eq(c.unit == UnitCode.LOAD),
-    ]
-    p.m_is_tail, p.m_is_store = is_tail, is_store
+    m.d.comb += [is_tail.eq(c.step == Step.TAIL), is_prepare.eq(c.step == Step.PREPARE)]
     narrows = c.unit == UnitCode.WINDOW_NARROW
-    margin = Signal(35)
+    margin = Signal(signed(35))
     outside = Signal()
     m.d.comb += [
-        margin.eq(p.m_window_length - p.m_bound),
-        outside.eq(margin[34] | ((margin == 0) & ~narrows)),
+        # An access ends before the window does (bound < length); a narrowing may end with it (bound <= length).
+        margin.eq(p.m_window_length + (~Cat(p.m_bound, Const(0, 1))).as_signed() + narrows),
+        outside.eq(margin < 0),
     ]
     trap = Signal(Trap)
     checked = p.m_is_memory | narrows
@@ -57,55 +50,36 @@ def commit_stage(p: Pipeline, m: Module) -> None:
             & ~(
                 p.m_translation_valid
                 & (p.m_translation.leaf == c.aux[LEAF_BITS:])
-                & (~is_store | (at.writable & labels_held))
+                & (~c.is_store | (at.writable & labels_held))
             )
         ),
-        waits.eq(is_any(c.unit, *EVENTS) & ~p.answer_valid),
+        waits.eq(c.is_event & ~p.answer_valid),
     ]
     p.m_trap, p.m_waits, p.m_page_bad = trap, waits, page_bad
 
     exhausted = Signal()
+    trapped = Signal()
     p.may_commit = Signal()
     m.d.comb += [
         exhausted.eq(p.budget_spent | p.host_in.halt_request),
         p.may_commit.eq(p.m_valid & p.running & (is_tail | ~(exhausted | p.code_changed))),
-        p.commit.eq(p.may_commit & (trap == Trap.NONE) & ~page_bad & ~waits),
+        trapped.eq((c.trap != Trap.NONE) | (checked & (p.m_permission_bad | p.m_misaligned | outside))),
+        p.commit.eq(p.may_commit & ~(trapped | page_bad | waits)),
     ]
     p.exhausted = exhausted
     retires = Signal()
     m.d.comb += retires.eq(p.commit & ~is_tail & ~is_prepare)
     p.retires = retires
 
-    loaded = Signal(32)
-    with m.Switch(c.size_log2):
-        with m.Case(0):
-            byte = p.data_bus.read_data.word_select(c.aux[:2], 8)
-            m.d.comb += loaded.eq(Cat(byte, (c.is_signed & byte[7]).replicate(24)))
-        with m.Case(1):
-            half = p.data_bus.read_data.word_select(c.aux[1], 16)
-            m.d.comb += loaded.eq(Cat(half, (c.is_signed & half[15]).replicate(16)))
-        with m.Default():
-            m.d.comb += loaded.eq(p.data_bus.read_data)
-    is_event = is_any(c.unit, *EVENTS)
-    brings_value = is_event & (c.unit != UnitCode.DEVICE_OUT)
-    m.d.comb += [
-        p.m_late.eq(is_load | c.is_multiply | is_event),
-        p.multiplier.high.eq(c.multiply_high),
-        p.multiplier.is_signed.eq(c.multiply_signed),
-    ]
+    brings_value = c.is_event & (c.unit != UnitCode.DEVICE_OUT)
+    m.d.comb += p.multiplier.is_signed.eq(c.multiply_signed)
 
     # A store writes in this stage.
-    with m.If(p.m_valid & is_store):
+    with m.If(p.m_valid & c.is_store):
         m.d.comb += [
             p.data_bus.address.eq(Cat(c.aux[2:LEAF_BITS], at.frame)),
             p.data_bus.read.eq(0),
-            p.data_bus.write_mask.eq(
-                Mux(
-                    p.commit,
-                    (Mux(c.size_log2 == 2, 0b1111, Mux(c.size_log2 == 1, 0b0011, 0b0001)) << c.aux[:2])[:4],
-                    0,
-                )
-            ),
+            p.data_bus.write_mask.eq(c.store_mask & p.commit.replicate(4)),
         ]
     m.d.comb += p.data_bus.write_data.eq(
         Mux(
@@ -128,7 +102,7 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         ]
         with m.If(c.unit == UnitCode.JOIN):
             m.d.sync += p.joins.eq(c.result)
-        with m.If(is_event):
+        with m.If(c.is_event):
             m.d.sync += p.answer_valid.eq(0)
             with m.If(p.m_takes_input):
                 m.d.sync += p.cone_in.eq(next_tick)
@@ -141,14 +115,14 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         p.windows.write_index.eq(c.number[:4]),
         p.windows.write_window.eq(Mux(p.m_window.permissions == 0, 0, p.m_window.as_value())),
     ]
-    m.d.sync += p.code_changed.eq(p.commit & is_store & (p.m_window.slot == CODE_SLOT))
+    m.d.sync += p.code_changed.eq(p.commit & c.is_store & (p.m_window.slot == CODE_SLOT))
 
     # Where this instruction goes on differs from what was fetched behind it.
     m.d.comb += [
         p.redirect.eq(p.may_commit & c.redirect),
         p.redirect_pc.eq(c.next_pc),
         p.fetch.learn.eq(p.may_commit & c.learn & (c.trap == Trap.NONE)),
-        p.fetch.learn_last.eq(c.last_byte),
+        p.fetch.learn_last.eq(c.pc + (c.length - 1)[:3]),
         p.fetch.learn_length.eq(c.length),
         p.fetch.learn_target.eq(c.next_pc),
         p.fetch.forget.eq(p.may_commit & c.forget),
@@ -157,23 +131,20 @@ def commit_stage(p: Pipeline, m: Module) -> None:
 
     w = p.w
     result = Signal(32, name="m_result")
-    with m.If(is_load):
-        m.d.comb += result.eq(loaded)
-    with m.Elif(c.is_multiply):
-        m.d.comb += result.eq(p.multiplier.result)
-    with m.Elif(brings_value):
+    with m.If(brings_value):
         m.d.comb += result.eq(p.answer_value)
     with m.Else():
         m.d.comb += result.eq(c.result)
-    refused = is_event & p.answer_refused
+    refused = c.is_event & p.answer_refused
     m.d.sync += [
         p.w_valid.eq(p.commit),
+        p.w_loaded_word.eq(p.data_bus.read_data),
         w.eq(c),
         w.result.eq(result),
         w.flags.eq(c.flags | Mux(refused, BeamFlag.REFUSED.value, 0)),
     ]
     if p.config.label_bits:
-        with m.If(is_load & p.has_labels):
+        with m.If(c.is_load & p.has_labels):
             m.d.sync += w.labels.eq(c.labels | at.labels)
     p.w_tick = Signal(32)
     p.w_retires = Signal()

@@ -68,7 +68,7 @@ def control(p: Pipeline, m: Module) -> None:
                     p.fault_leaf.eq(Mux(p.m_is_memory, c.aux[LEAF_BITS:], c.opcode)),
                     p.fault_window.eq(p.m_window_index),
                     p.fault_way.eq(p.m_way),
-                    p.fault_store.eq(p.m_is_store),
+                    p.fault_store.eq(c.is_store),
                     p.fault_labels.eq(c.labels),
                 ]
                 with m.If(p.m_trap != Trap.NONE):
@@ -89,9 +89,11 @@ def control(p: Pipeline, m: Module) -> None:
         with m.Case(Mode.WALK):
             m.d.sync += p.mode.eq(Mode.WALKED)
         with m.Case(Mode.WALKED):
-            at = p.tlb.translation
+            m.d.sync += [p.walk_hit.eq(p.tlb.hit), p.walk_at.eq(p.tlb.translation), p.mode.eq(Mode.JUDGE)]
+        with m.Case(Mode.JUDGE):
+            at = p.walk_at
             labels_held = ~(p.fault_labels & ~at.labels).any() if p.config.label_bits else Const(1, 1)
-            with m.If(~p.tlb.hit):
+            with m.If(~p.walk_hit):
                 m.d.sync += p.fault_kind.eq(FaultKind.MISSING)
                 stop(StopCode.PAGE)
             with m.Elif(p.fault_store & ~at.writable):
@@ -113,7 +115,7 @@ def control(p: Pipeline, m: Module) -> None:
         p.windows.fill_index.eq(p.fault_window),
         p.windows.fill_way.eq(p.fault_way),
         p.windows.fill_translation.leaf.eq(p.fault_leaf),
-        p.windows.fill_translation.at.eq(p.tlb.translation),
+        p.windows.fill_translation.at.eq(p.walk_at),
     ]
 
 

@@ -68,10 +68,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
             m.d.comb += [special.eq(p.table_entry), is_special.eq(1)]
     with m.If(divides):
         m.d.comb += [special.eq(divider.result), is_special.eq(1)]
-    m.d.comb += [
-        p.x_result.eq(Mux(is_special, special, alu.result)),
-        p.x_result_late.eq(is_special | is_load | multiplies | is_any(unit, *EVENTS)),
-    ]
+    m.d.comb += p.x_result.eq(Mux(is_special, special, alu.result))
 
     # Division holds the stage.
     by_zero = Signal()
@@ -139,7 +136,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     load_collides = Signal()
     m.d.comb += [
         # One port: a store in M writes in this cycle.
-        load_collides.eq(p.x_valid & reads_memory & p.m_valid & (p.m.unit == UnitCode.STORE)),
+        load_collides.eq(p.x_valid & reads_memory & p.m_valid & p.m.is_store),
         p.x_ready.eq(~(divide_waits | load_collides)),
         p.data_bus.address.eq(Cat(address[2:LEAF_BITS], translation.at.frame)),
         p.data_bus.read.eq(p.x_valid & reads_memory),
@@ -183,11 +180,17 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.sync += p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush)
     m.d.sync += [
         c.step.eq(op.step),
+        c.is_load.eq(is_load),
+        c.is_store.eq(is_store),
+        c.is_event.eq(is_any(unit, *EVENTS)),
+        c.late.eq(is_load | multiplies | is_any(unit, *EVENTS)),
+        c.store_mask.eq(
+            (Mux(op.size_log2 == 2, 0b1111, Mux(op.size_log2 == 1, 0b0011, 0b0001)) << displacement[:2])[:4]
+        ),
         c.unit.eq(unit),
         c.opcode.eq(op.opcode),
         c.pc.eq(op.pc),
         c.next_pc.eq(next_pc),
-        c.last_byte.eq(op.sequential_pc[:24] - 1),
         c.length.eq(op.length),
         c.redirect.eq(redirects & (trap == Trap.NONE) & ~is_prepare),
         c.learn.eq(taken & ~follows_cell & ~op.marked),

@@ -8,7 +8,7 @@ it (code that overlaps itself), the mark is dropped and fetching starts again th
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -95,38 +95,36 @@ class FetchUnit(wiring.Component):
         dropping = Signal()
         m.d.comb += dropping.eq(self.redirect | resync)
 
-        next_word = Signal(WORD_ADDRESS_BITS)
-        next_byte = Signal(2)
         word = Signal(WORD_ADDRESS_BITS)
         byte = Signal(2)
         requested = Signal()
         requested_word = Signal(WORD_ADDRESS_BITS)
         requested_byte = Signal(2)
         out_of_page = Signal()
+        waiting = Signal(CODE_ADDRESS_BITS)
         with m.If(self.redirect):
             m.d.comb += Cat(byte, word).eq(self.redirect_pc)
         with m.Elif(resync):
             m.d.comb += Cat(byte, word).eq(resync_pc)
         with m.Elif(out_of_page):
-            m.d.comb += Cat(byte, word).eq(Cat(requested_byte, requested_word))
+            m.d.comb += Cat(byte, word).eq(waiting)
         with m.Elif(hit):
             m.d.comb += Cat(byte, word).eq(hit_target)
         with m.Else():
-            m.d.comb += Cat(byte, word).eq(Cat(next_byte, next_word))
+            m.d.comb += Cat(byte, word).eq(Mux(requested, Cat(Const(0, 2), requested_word + 1), waiting))
 
         request = Signal()
         m.d.comb += [
-            request.eq(accept | dropping),
+            waiting.eq(Cat(requested_byte, requested_word)),
+            request.eq((accept | dropping) & self.bus.ready),
             self.bus.address.eq(Cat(word[:PAGE_WORD_BITS], self.frame)),
-            self.bus.request.eq(1),
+            self.bus.request.eq(accept | dropping),
             # Whether the frame was the right one is known a cycle later; if not, the word is asked for again.
             out_of_page.eq(requested & ~(self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page))),
             self.page_wanted.eq(out_of_page),
             self.wanted_page.eq(requested_word[PAGE_WORD_BITS:]),
         ]
         m.d.sync += [
-            next_word.eq(Mux(request, word + 1, word)),
-            next_byte.eq(Mux(request, 0, byte)),
             requested.eq(request),
             requested_word.eq(word),
             requested_byte.eq(byte),
@@ -151,7 +149,7 @@ class FetchUnit(wiring.Component):
             return
         tag_bits = WORD_ADDRESS_BITS - bits
         layout = data.StructLayout({"tag": tag_bits, "last_byte": 2, "length": 3, "target": CODE_ADDRESS_BITS})
-        m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[])
+        m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[], attrs={"no_rw_check": 1})
         read, write = memory.read_port(), memory.write_port()
         valid = Signal(1 << bits)
         found = Signal()

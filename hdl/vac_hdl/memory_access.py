@@ -65,9 +65,11 @@ class WindowFile(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Reads and writes never meet: windows are written while nothing is in the pipeline behind.
-        m.submodules.windows = windows = Memory(shape=WINDOW_LAYOUT, depth=32, init=[])
+        m.submodules.windows = windows = Memory(shape=WINDOW_LAYOUT, depth=32, init=[], attrs={"no_rw_check": 1})
         ways = 1 << self._way_bits
-        m.submodules.translations = translations = Memory(shape=self._translation, depth=32 * ways, init=[])
+        m.submodules.translations = translations = Memory(
+            shape=self._translation, depth=32 * ways, init=[], attrs={"no_rw_check": 1}
+        )
         window_read, window_write = windows.read_port(), windows.write_port()
         translation_read, translation_write = translations.read_port(), translations.write_port()
         valid = Signal((WINDOWS + 1) * ways)
@@ -133,7 +135,8 @@ class Tlb(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         layout = data.StructLayout({"valid": 1, "slot": SLOT_BITS, "leaf": LEAF_NUMBER_BITS, "at": self._translation})
-        m.submodules.entries = entries = Memory(shape=layout, depth=1 << self._bits, init=[])
+        # Written only while the core is stopped.
+        m.submodules.entries = entries = Memory(shape=layout, depth=1 << self._bits, init=[], attrs={"no_rw_check": 1})
         read, write = entries.read_port(), entries.write_port()
         asked_slot = Signal(SLOT_BITS)
         asked_leaf = Signal(LEAF_NUMBER_BITS)

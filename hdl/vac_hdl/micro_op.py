@@ -55,12 +55,16 @@ MICRO_OP_FIELDS: dict[str, Any] = {
     "indexed": 1,
     "operand_bytes": 8,
     "trap": Trap,
+    "late": 1,
+    "serializes": 1,
+    "names_window": 1,
 }
 """A decoded operation with stack RAM addresses.
 
 a_previous: operand A is the previous operation's A (for a pointer increment) or B (for a swap). b_value: operand B is
 `value`, which is also a load's or store's displacement. sp, rp, fp: the stack registers once it has retired.
-operand_bytes: the byte behind the opcode. trap: found while decoding.
+operand_bytes: the byte behind the opcode. trap: found while decoding. late: the result is not there at the end of X.
+serializes: waits until nothing is ahead of it. names_window: looks up a window by number, not by pointer.
 """
 
 
@@ -82,11 +86,15 @@ def commit_fields(label_bits: int) -> dict[str, Any]:
     """What the commit stage judges and, one stage later, writes back."""
     return {
         "step": Step,
+        "is_load": 1,
+        "is_store": 1,
+        "is_event": 1,
+        "late": 1,
+        "store_mask": 4,
         "unit": UnitCode,
         "opcode": 8,
         "pc": 24,
         "next_pc": 24,
-        "last_byte": 24,
         "length": 3,
         "redirect": 1,
         "learn": 1,

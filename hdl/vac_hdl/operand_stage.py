@@ -10,7 +10,7 @@ from vac.isa.limits import (
 
 from .decoder import UnitCode
 from .micro_op import Step
-from .pipeline import EVENTS, TABLES, Mode, Pipeline, is_any
+from .pipeline import Mode, Pipeline
 
 
 def operand_stage(p: Pipeline, m: Module) -> None:
@@ -52,10 +52,10 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         with m.Elif(in_m):
             m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.labels)]
         with m.Elif(in_w):
-            m.d.comb += [operand[name].eq(p.w.result), labels[name].eq(p.w.labels)]
+            m.d.comb += [operand[name].eq(p.w_value), labels[name].eq(p.w.labels)]
         with m.Else():
             m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
-        waits = waits | (in_x & p.x_result_late) | (~in_x & in_m & p.m_late)
+        waits = waits | (in_x & p.x.op.late) | (~in_x & in_m & p.m.late)
     with m.If(o.a_previous):
         # The step before is in X just now, and leaves it together with this one leaving O.
         swapped = o.function == AluFunction.PASS_A
@@ -66,27 +66,17 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     with m.If(o.b_value):
         m.d.comb += operand["b"].eq(o.value)
 
-    changes_window = is_any(p.x.op.unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)
-    serializes = Signal()
     window_pending = Signal()
     alone = Signal()
-    window_operation = Signal()
     m.d.comb += [
-        window_operation.eq(is_any(o.unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT, UnitCode.WINDOW_LENGTH)),
-        # These read or change what younger or older operations may still be changing or reading.
-        serializes.eq(
-            is_any(o.unit, UnitCode.READ_REGISTER, UnitCode.JOIN, *EVENTS, UnitCode.WINDOW_NARROW)
-            | (o.unit == UnitCode.WINDOW_RESTRICT)
-            | (is_any(o.unit, *TABLES) & (o.step != Step.PREPARE))
-        ),
-        alone.eq(~(p.x_valid | p.m_valid | p.w_valid)),
-        window_pending.eq((p.x_valid & changes_window) | (p.m_valid & p.m_narrow)),
+        alone.eq(~(p.x_valid | p.m_valid | p.w_valid | p.sqi.busy)),
+        window_pending.eq((p.x_valid & p.x.op.names_window) | (p.m_valid & p.m_narrow)),
     ]
     blocked = Signal(name="o_blocked")
     m.d.comb += [
         blocked.eq(
             (waits & ~o.a_previous)
-            | (serializes & ~alone)
+            | (o.serializes & ~alone)
             | window_pending
             | (p.beam_port.full & (o.step != Step.TAIL))
         ),
@@ -95,7 +85,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     ]
     named = Mux(o.unit == UnitCode.WINDOW_RESTRICT, o.operand_bytes[:4], o.operand_bytes[4:8])
     m.d.comb += [
-        p.windows.enable.eq(p.o_fire | host_reads),
+        p.windows.enable.eq(p.x_ready | host_reads),
         p.windows.index.eq(
             Mux(
                 host_reads,
@@ -103,7 +93,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
                 Mux(
                     o.step == Step.PREPARE,
                     TABLE_WINDOW,
-                    Mux(window_operation, named, operand["a"][28:32]),
+                    Mux(o.names_window, named, operand["a"][28:32]),
                 ),
             )
         ),

@@ -23,7 +23,14 @@ from .bundle import Bundle
 from .decoder import CONTROL_FIELDS, Decoder, UnitCode
 from .digest import Digest
 from .fetch import FetchUnit
-from .memory_access import LEAF_NUMBER_BITS, WINDOW_LAYOUT, Tlb, WindowFile, window_translation_layout
+from .memory_access import (
+    LEAF_NUMBER_BITS,
+    WINDOW_LAYOUT,
+    Tlb,
+    WindowFile,
+    translation_layout,
+    window_translation_layout,
+)
 from .micro_op import MICRO_OP_FIELDS, Execution, commit_fields
 from .sqi import SqiUnit
 
@@ -39,6 +46,8 @@ class Mode(enum.Enum, shape=3):
     """The TLB is being read for a load or store."""
     WALKED = 4
     """The TLB has answered."""
+    JUDGE = 6
+    """Its answer is weighed."""
     RESTART = 5
     """Fetching starts at the architectural pc."""
 
@@ -101,6 +110,8 @@ class Pipeline:
         self.fault_kind = Signal(FaultKind)
         self.fault_slot = Signal(SLOT_BITS)
         self.fault_leaf = Signal(LEAF_NUMBER_BITS)
+        self.walk_hit = Signal()
+        self.walk_at = Signal(translation_layout(config))
         self.fault_window = Signal(5)
         self.fault_store = Signal()
         self.fault_labels = Signal(labels)
@@ -153,14 +164,14 @@ class Pipeline:
         self.m_valid = Signal()
         self.m = Bundle(commit_fields(labels), "m")
         self.w_valid = Signal()
+        self.w_value = Signal(32)
+        self.w_loaded_word = Signal(32)
         self.w = Bundle(commit_fields(labels), "w")
         self.o_fire = Signal()
         self.o_free = Signal()
         self.x_ready = Signal()
         self.x_result = Signal(32)
-        self.x_result_late = Signal()
         self.x_labels = Signal(labels)
-        self.m_late = Signal()
         self.commit = Signal()
         self.redirect = Signal()
         self.redirect_pc = Signal(24)

@@ -16,13 +16,14 @@ SHIPPED_BEAM_LAYOUT = data.StructLayout({"record": BEAM_LAYOUT, "tick": 32})
 
 
 class InstructionBus(Signature):
-    """Read port of the frame RAM. `data` holds the word of `address` from the cycle after `request`, until the next.
+    """Read port of the frame RAM. `data` is the word of `address` in the cycle after `request` and `ready`.
 
-    Attributes: address: word address, Out(width). request: Out(1). data: In(32).
+    Attributes: address: word address, Out(width). request: Out(1). ready: In(1), the request is served; a memory of one
+    port is not ready while the data bus uses it. data: In(32).
     """
 
     def __init__(self, address_width: int) -> None:
-        super().__init__({"address": Out(address_width), "request": Out(1), "data": In(32)})
+        super().__init__({"address": Out(address_width), "request": Out(1), "ready": In(1), "data": In(32)})
 
 
 class DataBus(Signature):

@@ -18,7 +18,8 @@ class SimulationTop(wiring.Component):
     """The core with its memory outside.
 
     Attributes: clk: In(1). The others as those of `Core`, flattened: `code_*` the instruction bus, `data_*` the data
-    bus, `host_*`, `beam_*`, `retire_*`. Structs are one vector each.
+    bus, `host_*`, `beam_*`, `retire_*`. Structs are one vector each. `code_stall`: In(1), the instruction bus is not
+    ready.
     """
 
     def __init__(self, config: CoreConfig) -> None:
@@ -29,6 +30,7 @@ class SimulationTop(wiring.Component):
                 "clk": In(1),
                 "code_address": Out(address_bits),
                 "code_request": Out(1),
+                "code_stall": In(1),
                 "code_data": In(32),
                 "data_address": Out(address_bits),
                 "data_read": Out(1),
@@ -60,6 +62,7 @@ class SimulationTop(wiring.Component):
         m.d.comb += [
             self.code_address.eq(code.address),
             self.code_request.eq(code.request),
+            code.ready.eq(~self.code_stall),
             code.data.eq(self.code_data),
             self.data_address.eq(data.address),
             self.data_read.eq(data.read),

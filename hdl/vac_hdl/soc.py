@@ -1,6 +1,6 @@
 """The QPU as it goes into a board: core, frame memory and host link on one serial line."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -70,5 +70,33 @@ class Soc(wiring.Component):
             receiver.line.eq(self.serial_in),
             self.serial_out.eq(transmitter.line),
             self.stopped.eq(linked.stopped),
+        ]
+        return m
+
+
+class SocTop(wiring.Component):
+    """`Soc` with its clock as a pin, for simulation and for the netlist. Registers start from their initial values.
+
+    Attributes: clk: In(1). serial_in: In(1). serial_out: Out(1). stopped: Out(1).
+    """
+
+    clk: In(1)
+    serial_in: In(1, init=1)
+    serial_out: Out(1)
+    stopped: Out(1)
+
+    def __init__(self, soc: Soc) -> None:
+        self._soc = soc
+        super().__init__()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = domain = ClockDomain("sync", reset_less=True)
+        m.submodules.soc = soc = self._soc
+        m.d.comb += [
+            domain.clk.eq(self.clk),
+            soc.serial_in.eq(self.serial_in),
+            self.serial_out.eq(soc.serial_out),
+            self.stopped.eq(soc.stopped),
         ]
         return m

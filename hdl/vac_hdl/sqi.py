@@ -1,6 +1,6 @@
 """SQI registers in hardware (see `vac.isa.sqi`)."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -19,12 +19,12 @@ def _saturated(m: Module, name: str, value: Value, bits: int) -> Signal:
 class SqiUnit(wiring.Component):
     """Counts events and folds them every 256 ticks.
 
-    Events of a retiring instruction are given in one cycle; the registers show them in the next, and the fold, where
-    `last_of_epoch` was given, in the one after that.
+    Events of a retiring instruction are given in one cycle. The history shows them in the next, the counts in the
+    second and the registers, where `last_of_epoch` was given, in the third cycle after; `busy` until then.
 
     Attributes: branch: In(1) a conditional branch retired, `taken`: In(1), `history_index`: In(4).
     emit: In(1), `emit_value`: In(32). refuse: In(1). last_of_epoch: In(1), the retiring tick ends an epoch.
-    folding: Out(1), the fold is still to come. coherence, entropy, drift, score: Out(16).
+    busy: Out(1). coherence, entropy, drift, score: Out(16).
     mispredictions: Out(9). distance: Out(16). refusals: Out(8). history: Out(16). last_emit: Out(32).
     host_write: In(1): the register numbered `host_register`: In(8) becomes `host_data`: In(32).
     """
@@ -36,7 +36,7 @@ class SqiUnit(wiring.Component):
     emit_value: In(32)
     refuse: In(1)
     last_of_epoch: In(1)
-    folding: Out(1)
+    busy: Out(1)
     coherence: Out(16, init=sqi.FULL)
     entropy: Out(16)
     drift: Out(16)
@@ -52,38 +52,44 @@ class SqiUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        predicted = Signal()
-        m.d.comb += predicted.eq(Array(self.history)[self.history_index])
+        # First cycle: what happened, as flags, and how far an emitted value moved.
+        wrong = Signal()
+        emitted = Signal()
+        refused = Signal()
+        epoch_ended = Signal()
+        moved = Signal(signed(33))
+        predicted = self.history.bit_select(self.history_index, 1)
+        m.d.sync += [
+            wrong.eq(self.branch & (predicted != self.taken)),
+            emitted.eq(self.emit),
+            refused.eq(self.refuse),
+            epoch_ended.eq(self.last_of_epoch),
+            moved.eq(self.emit_value - self.last_emit),
+        ]
+        with m.If(self.branch):
+            m.d.sync += self.history.bit_select(self.history_index, 1).eq(self.taken)
+        with m.If(self.emit):
+            m.d.sync += self.last_emit.eq(self.emit_value)
+
+        # Second cycle: the counts. While a fold is pending they belong to the epoch that ended, and start from zero.
         mispredictions = Signal(9)
         distance = Signal(16)
         refusals = Signal(8)
-        # While a fold is pending the counts belong to the epoch that ended, and new events start from zero.
+        folding = Signal()
         m.d.comb += [
-            mispredictions.eq(Mux(self.folding, 0, self.mispredictions)),
-            distance.eq(Mux(self.folding, 0, self.distance)),
-            refusals.eq(Mux(self.folding, 0, self.refusals)),
+            mispredictions.eq(Mux(folding, 0, self.mispredictions)),
+            distance.eq(Mux(folding, 0, self.distance)),
+            refusals.eq(Mux(folding, 0, self.refusals)),
+            self.busy.eq(wrong | emitted | refused | epoch_ended | folding),
         ]
-        moved = Signal(33)
-        m.d.comb += moved.eq(
-            Mux(self.emit_value >= self.last_emit, self.emit_value - self.last_emit, self.last_emit - self.emit_value)
-        )
-        step = _saturated(m, "step", moved[:32], 16)
+        step, carry = self._clipped_magnitude(m, moved)
         m.d.sync += [
-            self.mispredictions.eq(mispredictions + (self.branch & (predicted != self.taken))),
-            self.distance.eq(distance),
-            self.refusals.eq(refusals),
-            self.folding.eq(self.last_of_epoch),
+            folding.eq(epoch_ended),
+            self.mispredictions.eq(mispredictions + wrong),
+            self.distance.eq(Mux(emitted, _saturated(m, "distance_next", distance + step + carry, 16), distance)),
+            self.refusals.eq(Mux(refused, _saturated(m, "refusals_next", refusals + 1, 8), refusals)),
         ]
-        with m.If(self.branch):
-            m.d.sync += Array(self.history)[self.history_index].eq(self.taken)
-        with m.If(self.emit):
-            m.d.sync += [
-                self.distance.eq(_saturated(m, "distance_next", distance + step, 16)),
-                self.last_emit.eq(self.emit_value),
-            ]
-        with m.If(self.refuse):
-            m.d.sync += self.refusals.eq(_saturated(m, "refusals_next", refusals + 1, 8))
-        self._fold(m)
+        self._fold(m, folding)
         m.d.comb += self.score.eq(
             ((self.coherence << 1) + (sqi.FULL - self.entropy) + (sqi.FULL - self.drift)).as_unsigned()[2:18]
         )
@@ -104,7 +110,18 @@ class SqiUnit(wiring.Component):
                         m.d.sync += register.eq(self.host_data)
         return m
 
-    def _fold(self, m: Module) -> None:
+    def _clipped_magnitude(self, m: Module, moved: Signal) -> tuple[Signal, Signal]:
+        """Step and carry that add up to |moved|, at most 0xFFFF. The carry is left to the next adder."""
+        folded, step, carry = Signal(32, name="folded"), Signal(16, name="step"), Signal(name="carry")
+        m.d.comb += folded.eq(moved ^ moved[32].replicate(32))
+        with m.If(folded[16:].any() | folded[:16].all()):
+            m.d.comb += step.eq(sqi.FULL)
+        with m.Else():
+            m.d.comb += [step.eq(folded[:16]), carry.eq(moved[32])]
+        return step, carry
+
+    def _fold(self, m: Module, folding: Signal) -> None:
+        """Third cycle, at the end of an epoch."""
         disorder = (self.mispredictions << sqi.COHERENCE_SHIFT) + (self.refusals << sqi.REFUSAL_SHIFT)
         targets = (
             (self.coherence, ~_saturated(m, "disorder", disorder, 16)),
@@ -114,5 +131,5 @@ class SqiUnit(wiring.Component):
         for register, target in targets:
             difference = Signal(signed(17))
             m.d.comb += difference.eq(target.as_unsigned()[:16] - register)
-            with m.If(self.folding):
+            with m.If(folding):
                 m.d.sync += register.eq(register + (difference >> sqi.SMOOTHING_SHIFT))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from vac.isa.beam import BeamFlag
 from vac.isa.state_map import (
@@ -19,13 +19,14 @@ from .signatures import BEAM_LAYOUT, RETIRE_LAYOUT
 
 def write_back_stage(p: Pipeline, m: Module) -> None:
     w = p.w
+    _finish_value(p, m)
     writes = Signal(name="w_writes")
     m.d.comb += writes.eq(p.w_valid & w.writes & (w.step != Step.PREPARE))
     host_writes_cell = (p.mode == Mode.STOPPED) & p.host_in.write & (p.host_in.address[8:] == STACK_RAM_BASE >> 8)
     m.d.comb += [
         p.cell_write.en.eq(writes | host_writes_cell),
         p.cell_write.addr.eq(Mux(host_writes_cell, p.host_in.address[:8], w.cell)),
-        p.cell_write.data.eq(Mux(host_writes_cell, p.host_in.write_data, w.result)),
+        p.cell_write.data.eq(Mux(host_writes_cell, p.host_in.write_data, p.w_value)),
     ]
     if p.config.label_bits:
         host_writes_label = (p.mode == Mode.STOPPED) & p.host_in.write & (p.host_in.address[8:] == LABEL_RAM_BASE >> 8)
@@ -42,7 +43,7 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         beam.opcode.eq(w.opcode),
         beam.flags.eq(w.flags),
         beam.labels.eq(w.labels),
-        beam.value.eq(w.result),
+        beam.value.eq(p.w_value),
         beam.aux.eq(w.aux),
         p.digest.record.eq(beam),
         p.digest.valid.eq(retires),
@@ -64,33 +65,64 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         _retire_port(p, m, p.retire, beam, retires)
 
 
+def _finish_value(p: Pipeline, m: Module) -> None:
+    """The result: loads are aligned and extended here, products added up."""
+    w, word = p.w, p.w_loaded_word
+    loaded = Signal(32)
+    byte, half = Signal(8), Signal(16)
+    m.d.comb += [
+        byte.eq(word.word_select(w.aux[:2], 8)),
+        half.eq(word.word_select(w.aux[1], 16)),
+        p.multiplier.high.eq(w.multiply_high),
+    ]
+    with m.Switch(w.size_log2):
+        with m.Case(0):
+            m.d.comb += loaded.eq(Cat(byte, (w.is_signed & byte[7]).replicate(24)))
+        with m.Case(1):
+            m.d.comb += loaded.eq(Cat(half, (w.is_signed & half[15]).replicate(16)))
+        with m.Default():
+            m.d.comb += loaded.eq(word)
+    with m.If(w.is_load):
+        m.d.comb += p.w_value.eq(loaded)
+    with m.Elif(w.is_multiply):
+        m.d.comb += p.w_value.eq(p.multiplier.result)
+    with m.Else():
+        m.d.comb += p.w_value.eq(w.result)
+
+
 def _retire_port(p: Pipeline, m: Module, retire: Any, beam: Any, retires: Value) -> None:
-    """The state after each instruction, two cycles after W, when the SQI has settled."""
+    """The state after each instruction, three cycles after W, when the SQI has settled."""
     w, sqi, out = p.w, p.sqi, retire.payload
     fields = {name: field.shape for name, field in RETIRE_LAYOUT}
     first = Bundle(fields, "retired_first")
     second = Bundle(fields, "retired_second")
+    third = Bundle(fields, "retired_third")
     first_valid = Signal()
     second_valid = Signal()
+    third_valid = Signal()
     first_epoch = Signal()
+    second_epoch = Signal()
     m.d.sync += [
         first_valid.eq(retires),
         second_valid.eq(first_valid),
+        third_valid.eq(second_valid),
         first_epoch.eq(p.w_last_of_epoch),
+        second_epoch.eq(first_epoch),
         first.beam.eq(beam),
         first.next_pc.eq(w.next_pc),
         first.sp.eq(w.sp),
         first.rp.eq(w.rp),
         first.fp.eq(w.fp),
         second.eq(first),
-        second.mispredictions.eq(Mux(first_epoch, 0, sqi.mispredictions)),
         second.history.eq(sqi.history),
         second.digest.eq(p.digest.state),
+        third.eq(second),
+        third.mispredictions.eq(Mux(second_epoch, 0, sqi.mispredictions)),
     ]
     m.d.comb += [
-        *(out[name].eq(second[name]) for name in fields if name not in ("coherence", "entropy", "drift")),
+        *(out[name].eq(third[name]) for name in fields if name not in ("coherence", "entropy", "drift")),
         out.coherence.eq(sqi.coherence),
         out.entropy.eq(sqi.entropy),
         out.drift.eq(sqi.drift),
-        retire.valid.eq(second_valid),
+        retire.valid.eq(third_valid),
     ]

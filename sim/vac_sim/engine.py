@@ -149,7 +149,7 @@ class RtlMachine:
             elif code is StopCode.EVENT:
                 self._waiting = True
                 return Stop(StopReason.EVENT, event=self._event(result))
-            elif code is StopCode.NONE and self.tick == tick:
+            elif self.tick == tick:
                 raise CoreHung(f"no instruction retired for {_HANG_CYCLES} cycles at pc {self._read_register(0):#x}")
 
     def answer(self, answer: Answer) -> None:
