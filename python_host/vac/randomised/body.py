@@ -91,7 +91,7 @@ class Body:
             (0.91, self._call),
             (0.93, self._switch),
             (0.95, self._jump),
-            (0.975, self._ask_host),
+            (0.98, self._ask_host),
             (0.995, self._change_window),
             (1.01, self._tower),
         )
@@ -120,10 +120,10 @@ class Body:
         return self._below(min(self._frame, _MOST_LOCALS))
 
     def _free(self) -> int:
-        """A local that may be written, for a nibble."""
+        """A local that may be written, for a nibble; never local 0, the signature."""
         while True:
             local = self._readable()
-            if local not in self._counters:
+            if local and local not in self._counters:
                 return local
 
     # ---- the stack -----------------------------------------------------------------------------------------------
@@ -148,8 +148,6 @@ class Body:
         """Takes the top into local 0, the signature that everything comes to count in; or joins two cells."""
         if self.depth >= 2 and self._rng.random() < 0.5:
             self._writer.op(self._pick(("add", "xor", "sub", "mul", "shl", "nip", "join")))
-        elif 0 in self._counters:
-            self._writer.op("drop")
         else:
             self._writer.op(self._pick(("xor3", "add3", "sub3")), 0, 0, STACK_OPERAND)
         self.depth -= 1
@@ -184,10 +182,17 @@ class Body:
             self._push(1)
             self._writer.op("or")
             self.depth -= 1
+        if row.destination is Destination.LOCAL and not local:
+            self._fill(1)
+            self._writer.op("get0")
+            self._writer.op("add")
         self._operate(row, local)
 
-    def _operate(self, row: Instruction, local: int = 0) -> int:
-        """Emits a row with random operands, and what it needs on the stack before it. Returns its address."""
+    def _operate(self, row: Instruction, local: int = 0, steering: int | None = None) -> int:
+        """Emits a row with random operands, and what it needs on the stack before it. Returns its address.
+
+        steering: a local with a small value that operand A is to be, and small values to compare it with.
+        """
         rng = self._rng
         pops = needed = 0
         values: list[int] = []
@@ -201,6 +206,9 @@ class Body:
         for field in row.fields:
             kind = field.kind
             if kind is FieldKind.SOURCE_A or kind is FieldKind.SOURCE_B:
+                if steering is not None and kind is FieldKind.SOURCE_A:
+                    values.append(steering)
+                    continue
                 is_stack = rng.random() < 0.35
                 pops += is_stack
                 values.append(STACK_OPERAND if is_stack else self._readable())
@@ -209,10 +217,10 @@ class Body:
                 pushes += is_stack
                 values.append(STACK_OPERAND if is_stack else self._free())
             elif kind is FieldKind.POINTER:
-                is_stack = rng.random() < 0.3
+                is_stack = steering is None and rng.random() < 0.3
                 pops += is_stack
                 pushes += is_stack
-                values.append(STACK_OPERAND if is_stack else self._free())
+                values.append(STACK_OPERAND if is_stack else self._free() if steering is None else steering)
             elif kind is FieldKind.LOCAL:
                 values.append(local)
             elif kind is FieldKind.NUMBER:
@@ -221,9 +229,14 @@ class Body:
                 values.append(row.length)
             elif kind is FieldKind.UNSIGNED and field.width == 32:
                 values.append(random_cell(rng))
+            elif kind is FieldKind.SIGNED and steering is not None:
+                values.append(self._below(4))
             elif kind is not FieldKind.SUBOPERATION:
                 values.append(random_field(rng, field))
         self._fill(max(pops, needed))
+        if steering is not None and row.a is Source.POP:
+            self._writer.op("get", steering)
+            self.depth += 1
         self.depth += pushes - pops
         return self._writer.emit(row, *values)
 
@@ -257,12 +270,13 @@ class Body:
             if not is_load:
                 b = self._value()
             values: list[int] = []
+            loaded = STACK_OPERAND
             for field in row.fields:
                 if field.kind is FieldKind.DESTINATION:
-                    d = STACK_OPERAND if self._rng.random() < 0.5 else self._free()
-                    d = STACK_OPERAND if row.post_increments and d == a else d
-                    values.append(d)
-                    self.depth += d == STACK_OPERAND
+                    loaded = STACK_OPERAND if self._rng.random() < 0.5 else self._free()
+                    loaded = STACK_OPERAND if row.post_increments and loaded == a else loaded
+                    values.append(loaded)
+                    self.depth += loaded == STACK_OPERAND
                 elif field.kind in (FieldKind.SOURCE_A, FieldKind.POINTER):
                     values.append(a)
                     self.depth -= a == STACK_OPERAND
@@ -272,6 +286,9 @@ class Body:
                 elif field.kind is FieldKind.SCALED:
                     values.append(displacement)
             self._writer.emit(row, *values)
+            if is_load and self._rng.random() < 0.5:
+                self._writer.op("add3", 0, 0, loaded)
+                self.depth -= loaded == STACK_OPERAND
 
     def _value(self) -> int:
         """Operand nibble of a stored value; where it is the stack, the value is on top."""
@@ -305,7 +322,12 @@ class Body:
     def _skip(self) -> None:
         """A branch over some items: data decides whether they run."""
         row = self._pick(_BRANCHES)
-        address = self._operate(row)
+        steering = None
+        if self._rng.random() < 0.6:
+            # The signature depends on everything so far; a few of its bits make either way likely.
+            steering = self._free()
+            self._writer.op("andi", steering, 0, self._pick((1, 2, 3, 7, 16)))
+        address = self._operate(row, steering=steering)
         field = row.fields_by_kind[FieldKind.OFFSET]
         if field.width <= 8 or self._nesting >= 3:
             self._several(2, self._plain)
@@ -405,6 +427,8 @@ class Body:
             self._fill(1)
             self._writer.emit(row, self._pick((0, 0, 1, 0x10, 0x11, 5, 0x1F)))
             self.depth += (row.destination is Destination.PUSH) - (row.a is Source.POP)
+            if row.destination is Destination.PUSH:
+                self._keep()
             return
         call = self._pick(SYSTEM_CALLS)
         plan = self._plan
@@ -425,13 +449,22 @@ class Body:
             self._push(argument & CELL_MASK)
         self._writer.emit(row, call.number)
         self.depth += 1 - len(call.arguments)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Puts an answer where branches and pointers look."""
+        if self._rng.random() < 0.7:
+            local = self._free()
+            self._writer.op("set", local)
+            self._writer.op("xor3", 0, 0, local)
+            self.depth -= 1
 
     def _change_window(self) -> None:
         index = self._pick(tuple(self._plan.narrowings))
         self.narrow(index, self._pick(_WINDOW).unit is Unit.WINDOW_RESTRICT)
 
     def narrow(self, index: int, also_restrict: bool = True) -> None:
-        """Makes a window as planned, from the stack."""
+        """Makes a window as planned."""
         plan = self._plan.narrowings[index]
         self._push(plan.offset)
         self._push(plan.length)
