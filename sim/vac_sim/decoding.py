@@ -18,8 +18,15 @@ from vac_hdl.pipeline import Mode
 from .mismatch import instruction_text
 from .trace import Trace, Wave
 
-STAGES = ("r", "o", "x", "m", "w")
-"""Prefixes of the pipeline stages' signals, in order."""
+STAGES = {
+    "d": "D  decode",
+    "r": "A  addresses",
+    "o": "O  operands",
+    "x": "X  execute",
+    "m": "M  commit",
+    "w": "W  write back",
+}
+"""Prefixes of the pipeline stages' signals, in order, and what the stages are called."""
 CORE = "vac_core.core"
 
 _ENUMERATIONS: dict[str, Any] = {"mode": Mode, "stop_code": StopCode, "stop_trap": Trap, "fault_kind": FaultKind}

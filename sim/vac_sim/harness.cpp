@@ -41,6 +41,7 @@ uint32_t bits32(const Wide& wide, unsigned low) {
 struct Simulation {
     explicit Simulation(uint32_t frame_bits) : core(clocked.pins()), frames(size_t(kLeafWords) << frame_bits) {
         for (uint32_t frame = 1u << frame_bits; frame-- > 0;) free_frames.push_back(frame);
+        core.beam_ready = 1;
     }
 
     ClockedCore clocked;

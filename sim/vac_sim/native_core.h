@@ -14,7 +14,6 @@ class ClockedCore {
     using Pins = Vvac_core;
 
     ClockedCore() : context(new VerilatedContext), model(new Vvac_core(context.get())) {
-        model->beam_ready = 1;
         model->eval();
     }
 

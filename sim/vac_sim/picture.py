@@ -19,7 +19,7 @@ from vac.isa.instruction import Unit
 from vac.isa.state_map import FaultKind, StopCode
 from vac_hdl.pipeline import Mode
 
-from .decoding import CORE
+from .decoding import CORE, STAGES
 from .mismatch import instruction_text
 from .trace import Trace
 
@@ -30,13 +30,6 @@ _FOLD_FROM, _FOLD_COLUMNS = 8, 5
 _COLUMN_INCHES, _ROW_INCHES = 0.36, 0.36
 _FONT = {"family": "DejaVu Sans Mono", "size": 6.2}
 _INK, _SOFT, _GRID = "#1d2433", "#6b7485", "#e3e7ee"
-_STAGES = (
-    ("r", "R  decode"),
-    ("o", "O  operands"),
-    ("x", "X  execute"),
-    ("m", "M  commit"),
-    ("w", "W  write back"),
-)
 _KINDS = {
     "arithmetic": ("#cfe3f7", (Unit.ALU, Unit.SWAP, Unit.NOP)),
     "load, store": ("#fbdcb4", (Unit.LOAD, Unit.STORE)),
@@ -45,8 +38,6 @@ _KINDS = {
 }
 _MODE_COLORS = {
     Mode.RUN: "#dff3e4",
-    Mode.WALK: "#ffd0c7",
-    Mode.WALKED: "#ffd0c7",
     Mode.DRAIN: "#ffe9c2",
     Mode.STOPPED: "#e6e8ec",
     Mode.RESTART: "#fff6c9",
@@ -76,7 +67,7 @@ class _Picture:
         """A cycle's signals are those just before the edge that ends it."""
         self._columns = self._lay_out(self._first_cycle() if first is None else first)
         width = self._columns[-1].x + self._columns[-1].width
-        rows = len(_STAGES) + 9
+        rows = len(STAGES) + 9
         self._figure = Figure(figsize=(width * _COLUMN_INCHES + 1.9, rows * _ROW_INCHES + 1.35), facecolor="white")
         FigureCanvasAgg(self._figure)
         self._axes: Axes = self._figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -129,7 +120,7 @@ class _Picture:
     def _draw_rows(self) -> None:
         self._row("mode")
         self._blocks(lambda cycle: self._number("mode", cycle), self._mode_text, self._mode_color)
-        for stage, label in _STAGES:
+        for stage, label in STAGES.items():
             self._row(label)
             self._stage(stage)
         self._y += 0.35
@@ -167,7 +158,8 @@ class _Picture:
     def _is_fault(self, cycle: int) -> int:
         mode = self._number("mode", cycle)
         is_page = self._number("stop_code", cycle) == StopCode.PAGE.value
-        return int(mode in (Mode.WALK.value, Mode.WALKED.value) or (is_page and mode != Mode.RUN.value))
+        is_walking = mode not in {known.value for known in _MODE_COLORS}
+        return int(is_walking or (is_page and mode in (Mode.DRAIN.value, Mode.STOPPED.value)))
 
     def _mode_text(self, value: int, column: _Column) -> str:
         name = Mode(value).name if value in {mode.value for mode in Mode} else str(value)
@@ -182,7 +174,7 @@ class _Picture:
 
     @staticmethod
     def _mode_color(value: int) -> str:
-        return next((color for mode, color in _MODE_COLORS.items() if mode.value == value), "#ffffff")
+        return next((color for mode, color in _MODE_COLORS.items() if mode.value == value), "#ffd0c7")
 
     # ---- drawing -----------------------------------------------------------------------------------------------
 

@@ -6,8 +6,6 @@ class ClockedCore {
   public:
     using Pins = BenchPins;
 
-    ClockedCore() { pins().beam_ready = 1; }
-
     static Pins& pins();
     // Returns after the next rising edge of the simulator's clock, with the pins as they are then.
     static void clock();
