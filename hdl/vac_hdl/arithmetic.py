@@ -138,8 +138,8 @@ class Multiplier(wiring.Component):
     """32 x 32 multiplier in three stages.
 
     Attributes: a, b: In(32), taken every cycle. is_signed: In(1), given one cycle after the operands. high: In(1),
-    given two cycles after them. result: Out(32), combinational in that same cycle: the low half, or the high half of the
-    signed or unsigned product.
+    given two cycles after them. result: Out(32), combinational in that same cycle: the low half, or the high half of
+    the signed or unsigned product.
     """
 
     a: In(32)

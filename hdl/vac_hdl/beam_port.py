@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from vac.isa.beam import BeamFlag
 from vac.isa.state_map import BeamControlBit
 
+from .config import NEVER_COLLIDES
 from .signatures import BEAM_PORT, SHIPPED_BEAM_LAYOUT
 
 PIPELINE_SLACK = 5
@@ -41,9 +42,7 @@ class BeamPort(wiring.Component):
         m = Module()
         depth = self._depth
         # A record is read in the cycle after its write at the earliest: the memory needs no bypass.
-        m.submodules.records = records = Memory(
-            shape=SHIPPED_BEAM_LAYOUT, depth=depth, init=[], attrs={"no_rw_check": 1}
-        )
+        m.submodules.records = records = Memory(shape=SHIPPED_BEAM_LAYOUT, depth=depth, init=[], attrs=NEVER_COLLIDES)
         write, read = records.write_port(), records.read_port()
         write_at = Signal(range(depth))
         read_at = Signal(range(depth))

@@ -7,7 +7,6 @@ from vac.isa.limits import (
     CODE_SLOT,
     LEAF_BITS,
 )
-from vac.isa.sqi import EPOCH_TICKS
 from vac.isa.traps import Trap
 
 from .decoder import UnitCode
@@ -20,7 +19,7 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     is_tail = Signal()
     is_prepare = Signal()
     m.d.comb += [is_tail.eq(c.step == Step.TAIL), is_prepare.eq(c.step == Step.PREPARE)]
-    narrows = c.unit == UnitCode.WINDOW_NARROW
+    narrows = c.narrows
     margin = Signal(signed(35))
     outside = Signal()
     m.d.comb += [
@@ -89,33 +88,19 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         )
     )
 
-    next_tick = Signal(64)
-    m.d.comb += next_tick.eq(p.tick + 1)
-    with m.If(p.commit & ~is_prepare):
-        m.d.sync += [p.sp.eq(c.sp), p.rp.eq(c.rp), p.fp.eq(c.fp)]
     with m.If(retires):
-        m.d.sync += [
-            p.pc.eq(c.next_pc),
-            p.tick.eq(next_tick),
-            p.budget.eq(p.budget - 1),
-            p.budget_spent.eq(p.budget == 1),
-        ]
-        with m.If(c.unit == UnitCode.JOIN):
-            m.d.sync += p.joins.eq(c.result)
-        with m.If(c.is_event):
-            m.d.sync += p.answer_valid.eq(0)
-            with m.If(p.m_takes_input):
-                m.d.sync += p.cone_in.eq(next_tick)
-            with m.If(p.m_lets_output):
-                m.d.sync += p.cone_out.eq(next_tick)
-    with m.If(p.commit & is_prepare):
-        m.d.sync += [p.table_entry.eq(p.data_bus.read_data), p.table_address.eq(c.aux)]
-    m.d.comb += [
-        p.windows.write.eq(retires & p.m_narrow),
-        p.windows.write_index.eq(c.number[:4]),
-        p.windows.write_window.eq(Mux(p.m_window.permissions == 0, 0, p.m_window.as_value())),
+        m.d.sync += [p.budget.eq(p.budget - 1), p.budget_spent.eq(p.budget == 1)]
+    m.d.sync += [
+        p.window_write.eq(retires & p.m_narrow),
+        p.window_write_index.eq(c.number[:4]),
+        p.window_written.eq(Mux(p.m_window.permissions == 0, 0, p.m_window.as_value())),
+        p.code_changed.eq(p.commit & c.is_store & (p.m_window.slot == CODE_SLOT)),
     ]
-    m.d.sync += p.code_changed.eq(p.commit & c.is_store & (p.m_window.slot == CODE_SLOT))
+    m.d.comb += [
+        p.windows.write.eq(p.window_write),
+        p.windows.write_index.eq(p.window_write_index),
+        p.windows.write_window.eq(p.window_written),
+    ]
 
     # Where this instruction goes on differs from what was fetched behind it.
     m.d.comb += [
@@ -146,11 +131,4 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     if p.config.label_bits:
         with m.If(c.is_load & p.has_labels):
             m.d.sync += w.labels.eq(c.labels | at.labels)
-    p.w_tick = Signal(32)
-    p.w_retires = Signal()
-    p.w_last_of_epoch = Signal()
-    m.d.sync += [
-        p.w_tick.eq(p.tick),
-        p.w_retires.eq(retires),
-        p.w_last_of_epoch.eq(retires & (next_tick[: EPOCH_TICKS.bit_length() - 1] == 0)),
-    ]
+    m.d.sync += p.w_retires.eq(retires)

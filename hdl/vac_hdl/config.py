@@ -1,8 +1,12 @@
 """Build-time choices of the QPU."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from vac.isa.limits import LABEL_BITS
+
+NEVER_COLLIDES: Any = {"no_rw_check": 1}
+"""Attribute of a memory whose cells are never read and written in one cycle: it needs no bypass logic."""
 
 
 @dataclass(frozen=True)

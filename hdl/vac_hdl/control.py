@@ -50,6 +50,18 @@ def control(p: Pipeline, m: Module) -> None:
     def stop(code: StopCode) -> None:
         m.d.sync += [p.stop_code.eq(code), p.mode.eq(Mode.DRAIN), drain.eq(_DRAIN_CYCLES)]
 
+    # Held from the cycle on in which an operation failed to commit.
+    with m.If(p.running):
+        m.d.sync += [
+            p.stop_trap.eq(p.m_trap),
+            p.fault_slot.eq(Mux(p.m_is_memory, p.m_window.slot, c.number)),
+            p.fault_leaf.eq(Mux(p.m_is_memory, c.aux[LEAF_BITS:], c.opcode)),
+            p.fault_window.eq(p.m_window_index),
+            p.fault_way.eq(p.m_way),
+            p.fault_store.eq(c.is_store),
+            p.fault_labels.eq(c.labels),
+        ]
+
     with m.Switch(p.mode):
         with m.Case(Mode.STOPPED):
             with m.If(p.host_in.start):
@@ -62,15 +74,6 @@ def control(p: Pipeline, m: Module) -> None:
             with m.Elif(p.exhausted):
                 stop(StopCode.LIMIT)
             with m.Elif(fails):
-                m.d.sync += [
-                    p.stop_trap.eq(p.m_trap),
-                    p.fault_slot.eq(Mux(p.m_is_memory, p.m_window.slot, c.number)),
-                    p.fault_leaf.eq(Mux(p.m_is_memory, c.aux[LEAF_BITS:], c.opcode)),
-                    p.fault_window.eq(p.m_window_index),
-                    p.fault_way.eq(p.m_way),
-                    p.fault_store.eq(c.is_store),
-                    p.fault_labels.eq(c.labels),
-                ]
                 with m.If(p.m_trap != Trap.NONE):
                     stop(StopCode.TRAPPED)
                 with m.Elif(p.m_waits):
@@ -144,6 +147,7 @@ def code_translation(p: Pipeline, m: Module) -> None:
         p.fetch.frame.eq(frame),
     ]
     m.d.sync += [
+        p.fetch.page_changed.eq(0),
         asked.eq(p.running & p.fetch.page_wanted & ~asked),
         asked_page.eq(p.fetch.wanted_page),
     ]
@@ -151,7 +155,12 @@ def code_translation(p: Pipeline, m: Module) -> None:
     m.d.comb += beyond.eq(Cat(Const(0, LEAF_BITS), asked_page) >= p.code_length)
     with m.If(asked & p.running):
         with m.If(p.tlb.hit | beyond):
-            m.d.sync += [page_valid.eq(1), page.eq(asked_page), frame.eq(p.tlb.translation.frame)]
+            m.d.sync += [
+                page_valid.eq(1),
+                page.eq(asked_page),
+                frame.eq(p.tlb.translation.frame),
+                p.fetch.page_changed.eq(1),
+            ]
         m.d.sync += p.code_page_unknown.eq(~(p.tlb.hit | beyond) & (asked_page == p.fetch.wanted_page))
     with m.If(p.fetch.redirect | (p.fetch.wanted_page != asked_page)):
         m.d.sync += p.code_page_unknown.eq(0)

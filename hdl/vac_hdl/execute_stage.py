@@ -148,7 +148,9 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += joined.eq(
             Mux(unit == UnitCode.JOIN, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0)
         )
-    m.d.comb += p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, x.labels_a | x.labels_b | joined, 0))
+    # A swap moves cells; everything else joins what it reads.
+    read_labels = x.labels_a | (x.labels_b & (unit != UnitCode.SWAP).replicate(p.config.label_bits))
+    m.d.comb += p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0))
 
     numbered = Signal()
     is_memory = Signal()
@@ -182,6 +184,9 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         c.step.eq(op.step),
         c.is_load.eq(is_load),
         c.is_store.eq(is_store),
+        c.narrows.eq(narrows),
+        c.takes_input.eq(takes_input),
+        c.lets_output.eq(lets_output),
         c.is_event.eq(is_any(unit, *EVENTS)),
         c.late.eq(is_load | multiplies | is_any(unit, *EVENTS)),
         c.store_mask.eq(
@@ -228,8 +233,6 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         p.m_translation.eq(translation),
         p.m_translation_valid.eq(p.windows.translation_valid),
         p.m_is_memory.eq(is_memory),
-        p.m_takes_input.eq(takes_input),
-        p.m_lets_output.eq(lets_output),
     ]
 
 

@@ -17,7 +17,7 @@ from vac.isa.encoding import LENGTH_BY_GROUP
 from vac.isa.limits import CODE_ADDRESS_BITS, LEAF_BITS
 
 from .bundle import Bundle
-from .config import CoreConfig
+from .config import NEVER_COLLIDES, CoreConfig
 from .signatures import InstructionBus
 
 WORD_ADDRESS_BITS = CODE_ADDRESS_BITS - 2
@@ -50,7 +50,8 @@ class FetchUnit(wiring.Component):
     redirect: In(1), fetch goes on at `redirect_pc`: In(24); what was fetched before is dropped.
     instruction: Out(40), `instruction_pc`: Out(24), `sequential_pc`: Out(25) the address behind it,
     `predicted_taken`: Out(1), valid while `valid`: Out(1); taken by `ready`: In(1).
-    page_valid, page: code page whose frame is known, In(1), In(12); frame: In(frame_bits).
+    page_valid, page: code page whose frame is known, In(1), In(12); frame: In(frame_bits). page_changed: In(1), in the
+    first cycle of new values.
     page_wanted: Out(1), fetching waits for page `wanted_page`: Out(12); `page` and `frame` may change then.
     learn: In(1), enters a taken branch: `learn_last`: In(24) address of its last byte, `learn_length`: In(3),
     `learn_target`: In(24). forget: In(1), drops the entry of `learn_last`. forget_all: In(1).
@@ -71,6 +72,7 @@ class FetchUnit(wiring.Component):
                 "ready": In(1),
                 "page_valid": In(1),
                 "page": In(PAGE_BITS),
+                "page_changed": In(1),
                 "frame": In(config.frame_bits),
                 "page_wanted": Out(1),
                 "wanted_page": Out(PAGE_BITS),
@@ -120,7 +122,9 @@ class FetchUnit(wiring.Component):
             self.bus.address.eq(Cat(word[:PAGE_WORD_BITS], self.frame)),
             self.bus.request.eq(accept | dropping),
             # Whether the frame was the right one is known a cycle later; if not, the word is asked for again.
-            out_of_page.eq(requested & ~(self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page))),
+            out_of_page.eq(
+                requested & (self.page_changed | ~(self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page)))
+            ),
             self.page_wanted.eq(out_of_page),
             self.wanted_page.eq(requested_word[PAGE_WORD_BITS:]),
         ]
@@ -149,7 +153,7 @@ class FetchUnit(wiring.Component):
             return
         tag_bits = WORD_ADDRESS_BITS - bits
         layout = data.StructLayout({"tag": tag_bits, "last_byte": 2, "length": 3, "target": CODE_ADDRESS_BITS})
-        m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[], attrs={"no_rw_check": 1})
+        m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[], attrs=NEVER_COLLIDES)
         read, write = memory.read_port(), memory.write_port()
         valid = Signal(1 << bits)
         found = Signal()

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from vac.isa.limits import CELL_BITS, LEAF_BITS, SLOT_BITS, WINDOWS
 
-from .config import CoreConfig
+from .config import NEVER_COLLIDES, CoreConfig
 
 LEAF_NUMBER_BITS = CELL_BITS - LEAF_BITS
 WINDOW_INDEX_BITS = 5
@@ -65,10 +65,10 @@ class WindowFile(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Reads and writes never meet: windows are written while nothing is in the pipeline behind.
-        m.submodules.windows = windows = Memory(shape=WINDOW_LAYOUT, depth=32, init=[], attrs={"no_rw_check": 1})
+        m.submodules.windows = windows = Memory(shape=WINDOW_LAYOUT, depth=32, init=[], attrs=NEVER_COLLIDES)
         ways = 1 << self._way_bits
         m.submodules.translations = translations = Memory(
-            shape=self._translation, depth=32 * ways, init=[], attrs={"no_rw_check": 1}
+            shape=self._translation, depth=32 * ways, init=[], attrs=NEVER_COLLIDES
         )
         window_read, window_write = windows.read_port(), windows.write_port()
         translation_read, translation_write = translations.read_port(), translations.write_port()
@@ -136,7 +136,7 @@ class Tlb(wiring.Component):
         m = Module()
         layout = data.StructLayout({"valid": 1, "slot": SLOT_BITS, "leaf": LEAF_NUMBER_BITS, "at": self._translation})
         # Written only while the core is stopped.
-        m.submodules.entries = entries = Memory(shape=layout, depth=1 << self._bits, init=[], attrs={"no_rw_check": 1})
+        m.submodules.entries = entries = Memory(shape=layout, depth=1 << self._bits, init=[], attrs=NEVER_COLLIDES)
         read, write = entries.read_port(), entries.write_port()
         asked_slot = Signal(SLOT_BITS)
         asked_leaf = Signal(LEAF_NUMBER_BITS)

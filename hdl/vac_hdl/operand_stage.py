@@ -70,7 +70,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     alone = Signal()
     m.d.comb += [
         alone.eq(~(p.x_valid | p.m_valid | p.w_valid | p.sqi.busy)),
-        window_pending.eq((p.x_valid & p.x.op.names_window) | (p.m_valid & p.m_narrow)),
+        window_pending.eq((p.x_valid & p.x.op.names_window) | (p.m_valid & p.m_narrow) | p.window_write),
     ]
     blocked = Signal(name="o_blocked")
     m.d.comb += [

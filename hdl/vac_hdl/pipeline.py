@@ -192,8 +192,10 @@ class Pipeline:
         self.m_translation = Signal(window_translation_layout(self.config))
         self.m_translation_valid = Signal()
         self.m_is_memory = Signal()
-        self.m_takes_input = Signal()
-        self.m_lets_output = Signal()
+        self.window_write = Signal()
+        self.window_write_index = Signal(4)
+        self.window_written = Signal(WINDOW_LAYOUT)
+        self.w_retires = Signal()
 
         self._stack_ram(m)
 

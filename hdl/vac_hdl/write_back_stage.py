@@ -5,6 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 from vac.isa.beam import BeamFlag
+from vac.isa.sqi import EPOCH_TICKS
 from vac.isa.state_map import (
     LABEL_RAM_BASE,
     STACK_RAM_BASE,
@@ -20,6 +21,7 @@ from .signatures import BEAM_LAYOUT, RETIRE_LAYOUT
 def write_back_stage(p: Pipeline, m: Module) -> None:
     w = p.w
     _finish_value(p, m)
+    _architectural_registers(p, m)
     writes = Signal(name="w_writes")
     m.d.comb += writes.eq(p.w_valid & w.writes & (w.step != Step.PREPARE))
     host_writes_cell = (p.mode == Mode.STOPPED) & p.host_in.write & (p.host_in.address[8:] == STACK_RAM_BASE >> 8)
@@ -48,7 +50,7 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         p.digest.record.eq(beam),
         p.digest.valid.eq(retires),
         p.beam_port.beam.record.eq(beam),
-        p.beam_port.beam.tick.eq(p.w_tick),
+        p.beam_port.beam.tick.eq(p.tick),
         p.beam_port.valid.eq(retires),
         p.beam_port.control.eq(p.beam_control),
         p.sqi.branch.eq(retires & (w.unit == UnitCode.BRANCH)),
@@ -63,6 +65,30 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         m.d.sync += p.beams_lost.eq(p.beams_lost + 1)
     if p.retire is not None:
         _retire_port(p, m, p.retire, beam, retires)
+
+
+def _architectural_registers(p: Pipeline, m: Module) -> None:
+    """They follow the commit by a cycle; whoever reads them waits until W is empty."""
+    w = p.w
+    next_tick = Signal(64)
+    p.w_last_of_epoch = Signal()
+    retires = p.w_valid & p.w_retires
+    m.d.comb += [
+        next_tick.eq(p.tick + 1),
+        p.w_last_of_epoch.eq(retires & p.tick[: EPOCH_TICKS.bit_length() - 1].all()),
+    ]
+    with m.If(p.w_valid & (w.step == Step.PREPARE)):
+        m.d.sync += [p.table_entry.eq(p.w_loaded_word), p.table_address.eq(w.aux)]
+    with m.If(retires):
+        m.d.sync += [p.sp.eq(w.sp), p.rp.eq(w.rp), p.fp.eq(w.fp), p.pc.eq(w.next_pc), p.tick.eq(next_tick)]
+        with m.If(w.unit == UnitCode.JOIN):
+            m.d.sync += p.joins.eq(w.result)
+        with m.If(w.is_event):
+            m.d.sync += p.answer_valid.eq(0)
+        with m.If(w.takes_input):
+            m.d.sync += p.cone_in.eq(next_tick)
+        with m.If(w.lets_output):
+            m.d.sync += p.cone_out.eq(next_tick)
 
 
 def _finish_value(p: Pipeline, m: Module) -> None:
