@@ -234,3 +234,22 @@ def test_an_instruction_across_two_leaves_needs_both(start: Callable[..., Machin
     assert stop.miss and (stop.miss.slot, stop.miss.number) == (0, 1)
     machine.install(0, 1, second)
     assert stack_of(machine) == [0x01020304]
+
+
+def test_a_program_may_use_more_leaves_than_any_translation_buffer_holds(start: Callable[..., Machine]) -> None:
+    source = """
+        .memory 0x80000
+        li l1, 128
+again:  st32 l0, l1
+        addw l0, l0, 4096
+        djnz l1, again
+        li l0, 0
+        li l1, 128
+more:   ld32 l3, l0
+        add3 l2, l2, l3
+        addw l0, l0, 4096
+        djnz l1, more
+        get2
+        halt
+    """
+    assert stack_of(start(source)) == [128 * 129 // 2]

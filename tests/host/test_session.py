@@ -12,14 +12,15 @@ from vac.devices.console import Console
 from vac.devices.entropy import Entropy
 from vac.devices.storage import Storage
 from vac.engines.registry import create_machine
+from vac.golden.model import GoldenMachine
 from vac.host.address_space import Shard
 from vac.host.capabilities import DEFAULT, Capability
 from vac.host.input_log import InputLog, InputLogError, ReplayError
 from vac.host.session import Host
-from vac.image.image import Window
+from vac.image.image import Image, Segment, Window
 from vac.isa.ports import REFUSED
 from vac.isa.traps import Trap
-from vac.machine.protocol import MachineError, PageMiss, StopReason
+from vac.machine.protocol import Leaf, MachineError, PageMiss, StopReason
 from vac.machine.state import State, Status
 
 UPPERCASE = """
@@ -211,6 +212,79 @@ def test_an_engine_that_asks_for_foreign_memory_is_stopped() -> None:
     host = run("halt").host
     with pytest.raises(MachineError, match="no window covers"):
         host.memory.serve(PageMiss(77, 0))
+
+
+class Cramped(GoldenMachine):
+    """A machine with room for eight leaves."""
+
+    evictions = 0
+
+    def install(self, slot: int, number: int, leaf: Leaf) -> None:
+        if len(self.leaves()) == 8:
+            raise MachineError("no room")
+        super().install(slot, number, leaf)
+
+    def evict(self, slot: int, number: int) -> Leaf:
+        self.evictions += 1
+        return super().evict(slot, number)
+
+
+TOUCH_ALL = """
+.memory 0x10000
+.data
+.space 0x8000
+.word 1000
+.code
+        lit 0x30; lit 0x4800; lit 0x1800; sys 0
+        li l0, 0
+        li l1, 16
+first:  ld32 l3, l0
+        add3 l3, l3, l1
+        st32 l0, l3
+        addw l0, l0, 4096
+        djnz l1, first
+        li l0, 0
+        li l1, 16
+again:  ld32 l3, l0
+        add3 l2, l2, l3
+        addw l0, l0, 4096
+        djnz l1, again
+        k0; k0; liw s, 0x10000; sys 1; drop
+        get2
+        halt
+"""
+
+
+def test_a_machine_with_little_memory_does_the_same() -> None:
+    done: list[Run] = []
+    for machine in (GoldenMachine(), Cramped()):
+        output = bytearray()
+        storage = Storage(io.BytesIO(bytes(range(256)) * 64))
+        host = Host(machine, assemble(TOUCH_ALL), console=Console(b"", output.extend), storage=storage)
+        done.append(Run(host, output, host.run(10_000).reason))
+    roomy, cramped = done
+    assert roomy.stack == cramped.stack
+    assert cramped.state.differences(roomy.state) == [] and cramped.state.digest == roomy.state.digest
+    assert cramped.output == roomy.output and len(roomy.output) == 0x10000
+    assert isinstance(cramped.host.machine, Cramped) and cramped.host.machine.evictions > 16
+    for leaf in roomy.host.machine.leaves():
+        assert cramped.host.memory.leaf(*leaf) == roomy.host.memory.leaf(*leaf)
+
+
+def test_one_read_gives_at_most_sixty_four_kibibytes() -> None:
+    source = ".memory 0x20000\nlit 0x30; k0; liw s, 0x20000; sys 0; lit 0x30; k0; liw s, 0x20000; sys 0; halt"
+    assert run(source, storage=Storage(io.BytesIO(bytes(70_000)))).stack == [65536, 70_000 - 65536]
+
+
+def test_memory_starts_as_the_image_says() -> None:
+    code, hole = Segment(0, 0, 1, b"\x02"), Segment(2, 0, 1, b"")
+    segments = (code, Segment(1, 100, 9000, b"a" * 8000), Segment(1, 4090, 10, b"bcd"), hole)
+    image = Image(0, 0, 1, segments)
+    host = Host(create_machine("golden"), image)
+    leaves = image.leaves()
+    assert len(leaves) == 5
+    for (slot, number), data in leaves.items():
+        assert host.memory.leaf(slot, number).data == data
 
 
 # ---- replay ------------------------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..image.image import PERMISSION_READ, PERMISSION_WRITE, Image, Window
+from ..image.image import PERMISSION_READ, PERMISSION_WRITE, Image, Segment, Window
 from ..isa.limits import (
     CODE_SLOT,
     DISPLACEMENT_MASK,
@@ -37,13 +37,15 @@ class Shard:
 
 
 class AddressSpace:
-    """Serves one machine.
+    """Serves one machine, which starts without any memory and gets each leaf when it first asks for it.
 
-    A leaf that neither the image nor a shard fills is zero until it is written.
+    A leaf that neither the image nor a shard fills is zero until it is written. When the engine has no room for
+    another leaf, the one that has been there longest makes way; what it held is kept here.
     allocation_limit: bytes that `alloc` may grant in all.
     """
 
     def __init__(self, machine: Machine, image: Image, shards: tuple[Shard, ...], allocation_limit: int) -> None:
+        machine.load(replace(image, segments=()))
         self._machine = machine
         taken = {CODE_SLOT, *(s.slot for s in image.segments), *(w.slot for _, w in image.windows)}
         free = [slot for slot in range(1 << SLOT_BITS) if slot not in taken]
@@ -51,7 +53,13 @@ class AddressSpace:
         if len(shards) > len(free):
             raise ValueError(f"{len(shards)} shards, but the image leaves only {len(free)} slots free")
         self._shards = {shard.number: (free.pop(), shard) for shard in shards}
-        self._contents = {slot: shard.data for slot, shard in self._shards.values()}
+        self._segments = [
+            *image.segments,
+            *(Segment(slot, 0, len(shard.data), shard.data) for slot, shard in self._shards.values()),
+        ]
+        self._resident: dict[tuple[int, int], None] = {}
+        """Leaves that the machine holds, longest there first."""
+        self._evicted: dict[tuple[int, int], Leaf] = {}
         self._allocated = 0
         self._allocation_limit = allocation_limit
 
@@ -66,17 +74,36 @@ class AddressSpace:
             raise MachineError(f"the engine asks for leaf {miss.number} of slot {miss.slot}, which no window covers")
         self._install(miss.slot, miss.number)
 
-    def _install(self, slot: int, number: int) -> None:
-        start = number << LEAF_BITS
-        data = self._contents.get(slot, b"")[start : start + LEAF_BYTES]
-        self._machine.install(slot, number, Leaf(data.ljust(LEAF_BYTES, b"\0")))
+    def leaf(self, slot: int, number: int) -> Leaf:
+        """What a leaf holds now, wherever it is."""
+        if (slot, number) in self._resident:
+            return self._machine.read_leaf(slot, number)
+        return self._evicted.get((slot, number)) or Leaf(self._initial(slot, number))
 
-    def _resident(self, slot: int, number: int) -> Leaf:
-        try:
-            return self._machine.read_leaf(slot, number)
-        except MachineError:
-            self._install(slot, number)
-            return self._machine.read_leaf(slot, number)
+    def _initial(self, slot: int, number: int) -> bytes:
+        start = number << LEAF_BITS
+        content = bytearray(LEAF_BYTES)
+        for segment in self._segments:
+            if segment.slot == slot and segment.offset < start + LEAF_BYTES and start < segment.offset + segment.length:
+                first = max(start, segment.offset)
+                part = segment.data[first - segment.offset : start + LEAF_BYTES - segment.offset]
+                content[first - start : first - start + len(part)] = part
+        return bytes(content)
+
+    def _install(self, slot: int, number: int) -> None:
+        leaf = self.leaf(slot, number)
+        while True:
+            try:
+                self._machine.install(slot, number, leaf)
+                break
+            except MachineError:
+                if not self._resident:
+                    raise
+                oldest = next(iter(self._resident))
+                del self._resident[oldest]
+                self._evicted[oldest] = self._machine.evict(*oldest)
+        self._resident[slot, number] = None
+        self._evicted.pop((slot, number), None)
 
     # ---- copies --------------------------------------------------------------------------------------------------
 
@@ -94,14 +121,15 @@ class AddressSpace:
         if not length:
             return b""
         first, last = offset >> LEAF_BITS, offset + length - 1 >> LEAF_BITS
-        data = b"".join(self._resident(slot, number).data for number in range(first, last + 1))
+        data = b"".join(self.leaf(slot, number).data for number in range(first, last + 1))
         return data[offset % LEAF_BYTES :][:length]
 
     def make_resident(self, slot: int, offset: int, length: int) -> None:
         """Every leaf of a range that an answer is going to write."""
         if length:
             for number in range(offset >> LEAF_BITS, (offset + length - 1 >> LEAF_BITS) + 1):
-                self._resident(slot, number)
+                if (slot, number) not in self._resident:
+                    self._install(slot, number)
 
     # ---- grants --------------------------------------------------------------------------------------------------
 

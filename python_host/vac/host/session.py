@@ -66,7 +66,6 @@ class Host:
         self._devices: dict[ports.Device, Device] = {ports.Device.CONSOLE: self.console, ports.Device.CLOCK: clock}
         if storage:
             self._devices[ports.Device.STORAGE] = storage
-        machine.load(image)
         self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit)
         self._calls = SystemCalls(self.memory, self.device, self.payloads, clock, Entropy(seed), granted)
         self._replay = replay.answers() if replay else None

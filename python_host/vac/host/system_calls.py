@@ -2,6 +2,7 @@
 
 A call whose capability is missing is denied and traps. A call that is allowed but cannot be had (memory beyond the
 limit, a shard that was not granted, a device that takes no bytes) is refused: the program gets REFUSED and goes on.
+`read` gives at most MAX_READ_BYTES at once, fewer where fewer are there; `write` takes all.
 A pointer is checked as a load or store through its window would be, byte by byte: PERMISSION, then BOUNDS.
 """
 
@@ -20,6 +21,9 @@ from ..machine.protocol import Answer, Event
 from ..machine.state import State
 from .address_space import AddressSpace
 from .capabilities import CAPABILITY_OF_CALL, Capability
+
+MAX_READ_BYTES = 1 << 16
+"""All that a call reads must be resident when it retires, on the smallest machine as well."""
 
 REFUSAL = Answer(REFUSED, refused=True)
 DENIAL = Answer(trap=Trap.DENIED)
@@ -66,7 +70,7 @@ class SystemCalls:
         if device is None:
             return DENIAL
         slot, offset = self._memory.locate(state, pointer, length, PERMISSION_WRITE)
-        data = device.read(length)
+        data = device.read(min(length, MAX_READ_BYTES))
         if data is None:
             return REFUSAL
         return Answer(len(data), writes=((slot, offset, data),) if data else ())

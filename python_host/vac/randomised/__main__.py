@@ -23,7 +23,8 @@ def main() -> int:
     if options.size is not None and options.size < 0:
         parser.error("--size must not be negative")
     program = fuzz_program(options.seed) if options.fuzz else random_program(options.seed, options.size)
-    print(program.description.to_json() if program.description else program.image.name)
+    items = f"{program.description.size} items" if program.description else "random bytes"
+    print(f"{program.image.name}: {items}, {program.image.code_length} bytes of code")
     try:
         if options.output:
             program.image.save(options.output)

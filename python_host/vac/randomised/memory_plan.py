@@ -13,6 +13,9 @@ _BOTH = PERMISSION_READ | PERMISSION_WRITE
 NARROWED = (1, 2, 3)
 ALLOCATED = (8, 9)
 MAPPED = 10
+_SIZES = (4096, 5000, 8192, 16384, 1 << 17, 1 << 18)
+"""Bytes of memory: from a leaf to more leaves than small translation buffers hold."""
+
 _CONSTANT_WINDOW, _ALIAS_WINDOW, _CODE_WINDOW = 4, 5, 6
 _DATA_SLOT, _CONSTANT_SLOT = 1, 2
 
@@ -31,7 +34,7 @@ class MemoryPlan:
     """rng decides sizes and contents. `usable`: (window, length, permissions) that a program can rely on."""
 
     def __init__(self, rng: Random) -> None:
-        length = rng.choice((4096, 5000, 8192, 16384))
+        length = rng.choice(_SIZES)
         constants = rng.randbytes(rng.randrange(100, 3000))
         base = 4 * rng.randrange(256)
         self._windows = {
@@ -40,7 +43,7 @@ class MemoryPlan:
             _ALIAS_WINDOW: Window(_DATA_SLOT, base, length - base, _BOTH),
         }
         self.segments = (
-            Segment(_DATA_SLOT, 0, length, rng.randbytes(rng.randrange(length + 1))),
+            Segment(_DATA_SLOT, 0, length, rng.randbytes(rng.randrange(min(length, 16384) + 1))),
             Segment(_CONSTANT_SLOT, 0, len(constants) + LEAF_BYTES, constants),
         )
         self.usable = [(index, w.length, w.permissions) for index, w in self._windows.items()]
