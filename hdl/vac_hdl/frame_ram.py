@@ -1,5 +1,7 @@
 """The frames' memory on a chip, behind the core's instruction and data bus."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -25,12 +27,11 @@ class BlockFrameRam(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         code, data = self.instruction_bus, self.data_bus
+        attributes: Any = {"no_rw_check": 1, "ram_style": "block"}
         # One memory a byte lane: block RAMs are at most 18 bits wide where both ports are used.
         m.d.comb += code.ready.eq(1)
         for lane in range(4):
-            m.submodules[f"lane_{lane}"] = memory = Memory(
-                shape=8, depth=self._words, init=[], attrs={"no_rw_check": 1, "ram_style": "block"}
-            )
+            m.submodules[f"lane_{lane}"] = memory = Memory(shape=8, depth=self._words, init=[], attrs=attributes)
             write, read, fetch = memory.write_port(), memory.read_port(), memory.read_port()
             m.d.comb += [
                 fetch.addr.eq(code.address),

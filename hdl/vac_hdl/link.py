@@ -1,5 +1,7 @@
 """Board side of the host link (see `vac.isa.link` for the protocol): byte streams to the core's host port and beams."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
@@ -53,8 +55,8 @@ class LinkState(enum.Enum, shape=4):
 class Link(wiring.Component):
     """Executes one request at a time. While it executes or responds it hears nothing.
 
-    Attributes: received: In(stream of 8), always ready. sent: Out(stream of 8). host: Out(HostPort). beams: In(stream of
-    SHIPPED_BEAM_LAYOUT).
+    Attributes: received: In(stream of 8), always ready. sent: Out(stream of 8). host: Out(HostPort). beams: In(stream
+    of SHIPPED_BEAM_LAYOUT).
     """
 
     received: In(stream.Signature(8, always_ready=True))
@@ -65,10 +67,11 @@ class Link(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # Neither memory is ever read where it is being written.
-        attributes = {"no_rw_check": 1}
+        attributes: Any = {"no_rw_check": 1}
         m.submodules.request = request = Memory(shape=32, depth=_BUFFER_WORDS, init=[], attrs=attributes)
         m.submodules.response = response = Memory(shape=32, depth=_BUFFER_WORDS, init=[], attrs=attributes)
-        m.submodules.crc = self._crc = CRC32_ISO_HDLC(data_width=8).create()
+        m.submodules.crc = crc = CRC32_ISO_HDLC(data_width=8).create()
+        self._crc: Any = crc
         self._request_write, self._request_read = request.write_port(), request.read_port()
         self._response_write, self._response_read = response.write_port(), response.read_port()
         self._state = Signal(LinkState)
@@ -91,7 +94,8 @@ class Link(wiring.Component):
 
     def _receive(self, m: Module) -> None:
         """Collects a frame in the request buffer; dispatches it where its length and CRC are right."""
-        byte, valid = self.received.payload, self.received.valid
+        byte: Any = self.received.payload
+        valid = self.received.valid
         escaped = Signal()
         phase = Signal(2)
         unescaped = Signal(8)
@@ -254,7 +258,7 @@ class Link(wiring.Component):
         word = Signal(32, name="sent_word")
         escaping = Signal()
         byte = word[:8]
-        header = Signal(_HEADER, name="sent_header")
+        header: Any = Signal(_HEADER, name="sent_header")
         is_crc = Signal()
         m.d.comb += [
             # While a word is being sent, the next one is read.
