@@ -70,12 +70,15 @@ HANDLER(exact)
 
 extern const handler HANDLERS[];
 
-/* Whether a run may be entered: enough locals, stack cells, room on the stack, and ticks. */
+/* Whether a run may be entered: enough locals, stack cells, room on the stack, and ticks. Most runs leave the data
+ * stack alone, and most are entered far from the tick limit. */
 static inline int fits(const vac_machine *m, const record *r, const uint32_t *sp, uintptr_t t)
 {
-    const uint32_t depth = (uint32_t)(sp - m->cells);
-    return r->frame_slack >= m->frame_complement && depth - r->stack_need <= r->stack_room &&
-           m->limit - t >= r->run * TICK_STEP;
+    if (UNLIKELY(r->frame_slack < m->frame_complement))
+        return 0;
+    if (r->stack_room != VAC_DATA_STACK_CELLS && UNLIKELY((uint32_t)(sp - m->cells) - r->stack_need > r->stack_room))
+        return 0;
+    return LIKELY(t < m->near_limit) || m->limit - t >= r->run * TICK_STEP;
 }
 
 HANDLER(enter)

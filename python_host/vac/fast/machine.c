@@ -156,6 +156,8 @@ static void before_body(vac_machine *m, const position *p, uint64_t until)
         m->limit = until;
         m->epoch_progress = m->tick + to_epoch;
     }
+    const uintptr_t longest = MAX_RUN * (m->traced ? sizeof(vac_beam) : 1);
+    m->near_limit = m->limit - m->progress > longest ? m->limit - longest : m->progress;
 }
 
 static void after_body(vac_machine *m, const position *p)

@@ -63,7 +63,8 @@ typedef enum { STEP_RETIRED = 0, STEP_TRAPPED, STEP_EVENT, STEP_MISS } step_resu
 struct vac_machine {
     uint32_t cells[VAC_STACK_RAM_CELLS]; /* first: a stack pointer equal to the machine is an empty stack */
     /* what handlers touch */
-    uintptr_t limit; /* of progress */
+    uintptr_t limit;      /* of progress */
+    uintptr_t near_limit; /* below it any run fits */
     record *code;
     uint32_t frame_complement; /* 255 - locals of the frame */
     uint32_t code_length;
