@@ -40,6 +40,10 @@ def labels_after(start: Callable[..., Machine], source: str) -> list[int]:
         pytest.param("get1; set2; djnz l2, on\non: get2", [2], id="a counted-down local keeps its own"),
         pytest.param("get0; eqz; bzs on\non: k1", [0], id="control flow is not tracked"),
         pytest.param("get0; call f, 1; halt\nf: set0; get0; ret", [1], id="arguments carry them through a call"),
+        pytest.param(
+            "k0; lit 64; wnar 1, 0; lit32 0x10000008; ld32 l5, s; k8; get0; st32 s, s; lit32 0x10000008; ld32 s, s",
+            [1], id="a leaf shows new labels through every window, also one that was used before",
+        ),
         pytest.param("rd 0; wlen s, 0", [0, 0], id="registers have none"),
     ],
 )  # fmt: skip
