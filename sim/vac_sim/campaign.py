@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vac.isa.beam import BEAM_BYTES
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
-from vac.machine.protocol import StopReason
 from vac.machine.state import Status
 from vac.randomised.fuzz import fuzz_program
 from vac.randomised.program import Program, random_program
@@ -82,8 +81,7 @@ def run_program(
     """The machine once the program has ended or reached `ticks`, and its beams. Raises LockstepMismatch."""
     machine = LockstepMachine(create_reference(reference), disturbance)
     host = program.host(machine)
-    stop = host.run(ticks)
-    assert stop.reason is not StopReason.PAGE_MISS
+    host.run(ticks)
     machine.state()  # compares everything once more
     return machine, machine.drain_beams()
 
@@ -147,8 +145,8 @@ def main(arguments: list[str] | None = None) -> int:
     write_json(options.out / "lockstep.json", results)
     console.print(
         f"{coverage.programs:,} programs, {coverage.instructions:,} instructions and {coverage.checkpoints:,} whole "
-        f"states equal; {coverage.evictions:,} evictions, {coverage.hidden_misses:,} page misses, {coverage.events:,} host "
-        f"requests; traps met: {len(coverage.traps)} of {len(Trap) - 1}; opcodes never met: "
+        f"states equal; {coverage.evictions:,} evictions, {coverage.hidden_misses:,} page misses, {coverage.events:,} "
+        f"host requests; traps met: {len(coverage.traps)} of {len(Trap) - 1}; opcodes never met: "
         f"{', '.join(coverage.opcodes_never_met) or 'none'}",
         highlight=False,
     )

@@ -13,8 +13,8 @@ class Disturbance:
     seed: of everything drawn. slice_ticks: longest span between two compares of stack RAM and memory; each span's
     length is drawn, short ones as often as long ones. resident_leaves: leaves in frames at most, 0 for no limit,
     else at least 4 (an instruction may need three). evict_256: chance / 256 that a stop takes a random leaf away.
-    ready_256: chance / 256 that the beam port is ready in a cycle. delay_cycles: the host takes up to this many cycles
-    for an answer or a leaf.
+    ready_256: chance / 256 that the beam port is ready in a cycle. stall_256: chance / 256 that the instruction bus is
+    not. delay_cycles: the host takes up to this many cycles for an answer or a leaf.
     """
 
     seed: int = 1
@@ -22,6 +22,7 @@ class Disturbance:
     resident_leaves: int = 0
     evict_256: int = 0
     ready_256: int = 256
+    stall_256: int = 0
     delay_cycles: int = 0
 
     def __post_init__(self) -> None:
@@ -41,4 +42,5 @@ class Disturbance:
             evict_256=draw.choice((0, 64, 255)),
             ready_256=draw.choice((256, 256, 200, 64, 16)),
             delay_cycles=draw.choice((0, 3, 40)),
+            stall_256=draw.choice((0, 0, 16, 128, 230)),
         )

@@ -68,14 +68,16 @@ class RtlOptions:
     """How the simulated surroundings behave. None of it may change a beam.
 
     config: the build of the core. keeps_beams: collect the beam stream for `drain_beams`. keeps_retired: collect
-    the retire port's records for `drain_retired`. ready_256: beams are taken with this probability / 256. seed: of
-    that probability. traced: a build that can write waveforms.
+    the retire port's records for `drain_retired`. ready_256: beams are taken with this probability / 256. stall_256:
+    the instruction bus stalls with this probability / 256. seed: of those probabilities. traced: a build that can write
+    waveforms.
     """
 
     config: CoreConfig = SIMULATION
     keeps_beams: bool = True
     keeps_retired: bool = False
     ready_256: int = 256
+    stall_256: int = 0
     seed: int = 1
     traced: bool = False
 
@@ -99,6 +101,7 @@ class RtlMachine:
         self._library = library or load_model(self.options.config, self.options.traced)
         self._handle = ctypes.c_void_p(self._library.rtl_new(self.options.config.frame_bits))
         self._library.rtl_seed(self._handle, self.options.seed)
+        self._library.rtl_stall(self._handle, self.options.stall_256)
         self.cycles = 0
         self._beams: list[bytes] = []
         self._retired: list[np.ndarray] = []

@@ -50,6 +50,7 @@ struct Simulation {
     std::vector<uint32_t> free_frames;
     std::unordered_map<uint64_t, Resident> resident;
     uint32_t code_answer = 0, data_answer = 0;
+    uint32_t stall_256 = 0;
     uint64_t random = 0x9E3779B97F4A7C15ull;
     uint64_t retired = 0;  // instructions, since this simulation began
     std::string trace_path;
@@ -58,13 +59,17 @@ struct Simulation {
     // One clock cycle, from the outputs of the last one and the inputs set since. No output hangs combinationally on
     // an input.
     void cycle() {
-        const bool code_request = core.code_request, data_read = core.data_read;
+        const bool code_served = core.code_request && !core.code_stall, data_read = core.data_read;
         const uint32_t code_address = core.code_address, data_address = core.data_address;
         const uint32_t mask = core.data_write_mask, value = core.data_write_data;
         core.code_data = code_answer;
         core.data_read_data = data_answer;
         clocked.clock();
-        if (code_request) code_answer = frames[code_address];
+        if (code_served) {
+            code_answer = frames[code_address];
+        } else if (stall_256) {
+            code_answer = ~code_answer;  // whoever looks at it now does so wrongly
+        }
         if (data_read) data_answer = frames[data_address];
         if (mask) {
             uint32_t keep = 0;
@@ -118,10 +123,12 @@ struct Simulation {
         return true;
     }
 
-    bool ready(uint32_t ready_256) {
-        if (ready_256 >= 256) return true;
+    // True with probability `chance_256` / 256.
+    bool happens(uint32_t chance_256) {
+        if (chance_256 >= 256) return true;
+        if (chance_256 == 0) return false;
         random ^= random << 13, random ^= random >> 7, random ^= random << 17;
-        return (random >> 40 & 0xFF) < ready_256;
+        return (random >> 40 & 0xFF) < chance_256;
     }
 };
 
@@ -132,6 +139,7 @@ void rtl_free(Simulation* s) { delete s; }
 void rtl_write(Simulation* s, uint32_t address, uint32_t value) { s->write(address, value); }
 uint32_t rtl_read(Simulation* s, uint32_t address) { return s->read(address); }
 void rtl_seed(Simulation* s, uint64_t seed) { s->random = seed | 1; }
+void rtl_stall(Simulation* s, uint32_t stall_256) { s->stall_256 = stall_256; }
 
 void rtl_write_many(Simulation* s, const uint32_t* addresses, const uint32_t* values, uint32_t count) {
     for (uint32_t i = 0; i < count; ++i) s->write(addresses[i], values[i]);
@@ -216,7 +224,8 @@ void rtl_run(Simulation* s, uint64_t max_cycles, uint32_t ready_256, uint8_t* be
             const bool full = (beams && result->beams + slack > beam_capacity) ||
                               (retired && result->retired + slack > retired_capacity) || result->cycles >= max_cycles;
             c.host_halt_request = full;
-            c.beam_ready = s->ready(ready_256);
+            c.beam_ready = s->happens(ready_256);
+            c.code_stall = s->happens(s->stall_256);
             if (c.beam_valid && c.beam_ready && beams) {
                 for (int word = 0; word < 4; ++word) {
                     const uint32_t value = c.beam_payload[word];

@@ -46,6 +46,8 @@ void rtl_drop_all(Simulation*);
 void rtl_run(Simulation*, uint64_t max_cycles, uint32_t ready_256, uint8_t* beams, uint32_t beam_capacity,
              Retired* retired, uint32_t retired_capacity, RunResult* result);
 void rtl_seed(Simulation*, uint64_t seed);
+// From now on the instruction bus stalls with probability `stall_256` / 256 in each cycle.
+void rtl_stall(Simulation*, uint32_t stall_256);
 // Waveform, as VCD, of the retired instructions [from, until) counted from now; it begins with a run, not with what the
 // host does before. Ends one that is being written; an empty path does only that.
 // Returns 0 in a build without tracing.

@@ -66,6 +66,7 @@ class LockstepMachine:
             config=config,
             keeps_retired=True,
             ready_256=self.disturbance.ready_256,
+            stall_256=self.disturbance.stall_256,
             seed=self.disturbance.seed,
             traced=traced,
         )
@@ -297,6 +298,7 @@ class LockstepMachine:
 
     def _mismatch(self, tick: int | None, differences: list[Difference]) -> LockstepMismatch:
         """tick: of the instruction whose record differs; None where it is the state between instructions."""
+        self.rtl.end_trace()
         return LockstepMismatch(
             tick=self._tick if tick is None else tick,
             is_record=tick is not None,

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import cache
 from pathlib import Path
 
 from vac.isa import state_map
@@ -132,8 +133,9 @@ def build_model(config: CoreConfig, traced: bool = False) -> Path:
     return library
 
 
+@cache
 def load_model(config: CoreConfig, traced: bool = False) -> ctypes.CDLL:
-    """The library with its functions' types declared (see harness.h)."""
+    """The library with its functions' types declared (see harness.h); looked up once in a process."""
     return declare(ctypes.CDLL(str(build_model(config, traced))))
 
 
@@ -160,6 +162,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
         "rtl_resident": (u32, (handle, pointer, u32)),
         "rtl_drop_all": (None, (handle,)),
         "rtl_run": (None, (handle, u64, u32, pointer, u32, pointer, u32, ctypes.POINTER(RunResult))),
+        "rtl_stall": (None, (handle, u32)),
         "rtl_seed": (None, (handle, u64)),
         "rtl_trace": (ctypes.c_int, (handle, ctypes.c_char_p, u64, u64)),
         "rtl_write_many": (None, (handle, pointer, pointer, u32)),
