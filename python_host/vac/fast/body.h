@@ -52,7 +52,8 @@ static _Thread_local transfer pending;
 #define RETIRE(low_half, value, aux) ((void)(value), t += TICK_STEP)
 #endif
 
-HANDLER(leave)
+/* Out of line: inlined, it would cost every handler registers that its way out alone needs. */
+__attribute__((noinline)) HANDLER(leave)
 {
     (void)last;
     m->pc = (uint32_t)(r - m->code);
@@ -103,7 +104,7 @@ HANDLER(enter)
 /* The branch history of the SQI: a wrong guess counts, in the epoch that is still open. */
 #define PREDICT(taken)                                                                                                 \
     do {                                                                                                               \
-        if (UNLIKELY(((m->history >> r->d) & 1) != (taken))) {                                                         \
+        if (UNLIKELY((m->history >> r->d & 1) != (taken))) {                                                           \
             if (UNLIKELY(t >= m->epoch_progress))                                                                      \
                 STEP;                                                                                                  \
             m->mispredictions++;                                                                                       \
@@ -111,12 +112,17 @@ HANDLER(enter)
         }                                                                                                              \
     } while (0)
 
-#define BRANCH(bytes, new_sp, taken, value)                                                                            \
+/* `write` is what the branch does besides: nothing, or to a local. */
+#define BRANCH(bytes, new_sp, condition, write, value)                                                                 \
     do {                                                                                                               \
-        if (taken) {                                                                                                   \
+        if (condition) {                                                                                               \
+            PREDICT(1);                                                                                                \
+            write;                                                                                                     \
             RETIRE(r->beam | (uint64_t)BEAM_TAKEN << BEAM_FLAGS_LOW, value, 0);                                        \
             ENTER(r + (int32_t)r->immediate, new_sp);                                                                  \
         }                                                                                                              \
+        PREDICT(0);                                                                                                    \
+        write;                                                                                                         \
         RETIRE(r->beam, value, 0);                                                                                     \
         NEXT(bytes, new_sp, value);                                                                                    \
     } while (0)

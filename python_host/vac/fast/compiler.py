@@ -18,7 +18,7 @@ INCLUDE_DIRECTORY = _HERE
 """Holds `vac_fast.h`."""
 
 _CANDIDATES = ("cc", "gcc", "clang", "c++", "g++")
-_COMMON = ("-std=gnu11", "-fPIC", "-shared", "-fno-strict-aliasing", "-pthread")
+_COMMON = ("-std=gnu11", "-fPIC", "-shared", "-fno-strict-aliasing", "-fvisibility=hidden", "-pthread")
 _OPTIMISED = ("-O2", "-fomit-frame-pointer", "-foptimize-sibling-calls", "-fno-gcse", "-fno-crossjumping")
 _SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-DVAC_TRAMPOLINE=1")
 """Sanitizers put epilogues behind calls in tail position, so that handlers return to a loop instead."""

@@ -16,6 +16,10 @@ extern "C" {
 
 #define VAC_ABI_VERSION 1
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 enum {
     VAC_STACK_RAM_CELLS = 256,
     VAC_DATA_STACK_CELLS = 64,
@@ -125,6 +129,10 @@ uint64_t vac_digest_portable(uint64_t digest, const vac_beam *beams, size_t coun
 /* Digest by a named method: 0 portable, 1 carry-less multiply, 2 and 3 its 256- and 512-bit forms; returns 0 and leaves
  * *digest alone when this processor does not have it. */
 int vac_digest_by(int method, uint64_t *digest, const vac_beam *beams, size_t count);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

@@ -138,14 +138,13 @@ def _branch(row: Instruction, a: APlace, b: BPlace) -> str | None:
     pops = (a in _A_POPS) + (b in _B_POPS)
     condition = CONDITION_EXPRESSIONS[row.condition]
     text = f"const uint32_t a = {_read_a(a, b)}; const uint32_t b = {_read_b(b, '(uint32_t)(int32_t)(int8_t)r->b')}; "
-    value = "a"
-    text += f"const uint32_t taken = {condition}; PREDICT(taken); "
+    value, write = "a", "(void)0"
     if row.destination is Destination.POINTER:
         if a in _A_POPS:
             return None
-        text += f"const uint32_t v = {FUNCTION_EXPRESSIONS[row.function]}; locals[r->a] = v; "
-        value = "v"
-    return text + f"BRANCH({row.length}, {_moved(-pops)}, taken, {value});"
+        text += f"const uint32_t v = {FUNCTION_EXPRESSIONS[row.function]}; "
+        value, write = "v", "locals[r->a] = v"
+    return text + f"BRANCH({row.length}, {_moved(-pops)}, {condition}, {write}, {value});"
 
 
 def _load(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:
