@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vac.image.image import Image, ImageError, Window
+from vac.image.image import Image, ImageError, Segment, Window
+from vac.isa.limits import LEAF_BITS, LEAF_BYTES
 from vac.isa.traps import Trap
 from vac.machine.protocol import Answer, Leaf, Machine, StopReason
 from vac_hdl.config import CoreConfig
@@ -31,6 +32,17 @@ class Case:
     disturbance: Disturbance
     config: CoreConfig
     calls: list[list[Any]] = field(default_factory=list)
+
+    @property
+    def whole_image(self) -> Image:
+        """The image with the leaves that the host brought where it was loaded without contents."""
+        first: dict[tuple[int, int], bytes] = {}
+        for name, *arguments in self.calls:
+            if name == "install":
+                slot, number, data, _ = arguments
+                first.setdefault((slot, number), base64.b64decode(data))
+        brought = tuple(Segment(slot, number << LEAF_BITS, LEAF_BYTES, data) for (slot, number), data in first.items())
+        return replace(self.image, segments=(*brought, *self.image.segments))
 
     def add_run(self, until_tick: int) -> None:
         """The host ran the machine."""

@@ -117,7 +117,10 @@ struct Simulation {
         if (found == resident.end()) return false;
         Resident& page = found->second;
         if (kind == kREAD_ONLY) page.writable = true;
-        if (kind == kLABELS) page.labels |= read(kRegisterBase + kFAULT_LABELS);
+        if (kind == kLABELS) {
+            page.labels |= read(kRegisterBase + kFAULT_LABELS);
+            fill_translation(slot, leaf, page.frame, 0);  // no window may go on with the smaller label set
+        }
         fill_translation(slot, leaf, page.frame,
                          kVALID | (page.writable ? kWRITABLE : 0) | page.labels << kTlbLabelsShift);
         return true;

@@ -28,7 +28,7 @@ from .disturbance import Disturbance
 from .model import BuildFailed
 from .reference import create_reference
 from .report import beam_lines, report_markdown, report_values
-from .span import Span, record_span
+from .span import Span, picture_title, record_span
 from .toolchain import ToolMissing
 from .trace import TraceError
 from .wave import IMAGE_NAME
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         image, content = _read_inputs(options.program, options.input)
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            folder = Path(temporary)
+            folder = Path(temporary).resolve()
             status = _run(options, image, content, folder, console)
             # Whole results replace whole results.
             if out.exists():
@@ -141,7 +141,7 @@ def _draw_wave(job: Job, options: argparse.Namespace, console: Console) -> Span:
     with console.status("writing the waveform"):
         first = max(0, _first_event(job.beams_path) - _WAVE_LEAD)
         case = Case.load(job.case_path)
-        title = f"{case.image.name or options.program.stem} on the RTL"
+        title = picture_title(case.image)
         return record_span(case, create_reference(options.reference), first, _WAVE_COUNT, Path(job.folder), title)
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vac.image.image import Image
+
 from .case import Case
 from .decoding import add_texts
 from .lockstep import LockstepMachine
@@ -17,6 +19,11 @@ from .wave_files import write_fst, write_gtkwave_save, write_vcd
 
 VCD_NAME, FST_NAME, SAVE_NAME, PNG_NAME, SVG_NAME = "wave.vcd", "wave.fst", "wave.gtkw", "wave.png", "wave.svg"
 _RAW_NAME = "raw.vcd"
+
+
+def picture_title(image: Image) -> str:
+    """What stands above the picture of a run."""
+    return f"{image.name or 'a program'} on the RTL"
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,10 @@ def record_span(
         mismatch = error
     machine.rtl.end_trace()
     trace = read_trace(raw)
-    add_texts(trace, case.image)
+    add_texts(trace, case.whole_image)
     write_vcd(trace, folder / VCD_NAME)
     write_fst(trace, folder / FST_NAME)
     write_gtkwave_save(trace, folder / FST_NAME, folder / SAVE_NAME)
-    draw(trace, case.image, title, folder / PNG_NAME, folder / SVG_NAME)
+    draw(trace, case.whole_image, title, folder / PNG_NAME, folder / SVG_NAME)
     raw.unlink()
     return Span(first, len(trace.edges), mismatch)

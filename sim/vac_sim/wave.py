@@ -9,7 +9,7 @@ from pathlib import Path
 from vac.image.image import Image, ImageError
 
 from .picture import draw
-from .span import PNG_NAME, SVG_NAME, VCD_NAME
+from .span import PNG_NAME, SVG_NAME, VCD_NAME, picture_title
 from .trace import TraceError, read_trace
 
 IMAGE_NAME = "program.vacimg"
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         trace = read_trace(folder / VCD_NAME)
         if options.first is not None and not 0 <= options.first < len(trace.edges) - 1:
             raise TraceError(f"the waveform has cycles 0 to {len(trace.edges) - 2}, not {options.first}")
-        draw(trace, image, image.name, folder / PNG_NAME, folder / SVG_NAME, options.first)
+        draw(trace, image, picture_title(image), folder / PNG_NAME, folder / SVG_NAME, options.first)
     except FileNotFoundError as error:
         print(f"wave: no {error.filename}; run `make sim` first", file=sys.stderr)
         return 2
