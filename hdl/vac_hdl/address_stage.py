@@ -70,7 +70,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.opcode.eq(p.r_word[:8]),
         op.pc.eq(p.r_pc),
         op.sequential_pc.eq(p.r_sequential),
-        op.target.eq(p.r_target),
+        op.target.eq(p.r_pc + p.r_offset),
         op.length.eq(control.length),
         op.backward.eq(p.r_backward),
         op.marked.eq(p.r_marked),
@@ -150,16 +150,19 @@ def address_stage(p: Pipeline, m: Module) -> None:
         with m.Elif(calls_direct & (callee_rp > RETURN_STACK_CELLS)):
             m.d.comb += op.trap.eq(Trap.RETURN_OVERFLOW)
 
-    multiplies_or_divides = (op.function >= AluFunction.MUL) & (op.function <= AluFunction.MULHS) | (
-        (op.function >= AluFunction.DIVU) & (op.function <= AluFunction.REMS)
+    multiplies = (op.function >= AluFunction.MUL) & (op.function <= AluFunction.MULHS)
+    # Too slow to be forwarded in the cycle in which they are computed.
+    shifts = (op.function >= AluFunction.SHL) & (op.function <= AluFunction.SHRS) | (
+        op.function == AluFunction.SUPERPOSE
     )
+    divides = (op.function >= AluFunction.DIVU) & (op.function <= AluFunction.REMS)
     window_write = is_any(unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)
     first_step = ~p.r_second
     m.d.comb += [
         op.late.eq(
             Mux(
                 unit == UnitCode.ALU,
-                multiplies_or_divides,
+                multiplies | divides | shifts,
                 first_step
                 & is_any(
                     unit,
@@ -176,6 +179,9 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.serializes.eq(
             is_any(unit, UnitCode.READ_REGISTER, UnitCode.JOIN, *EVENTS) | window_write | (tables & p.r_second)
         ),
+        op.prepares.eq(tables & ~p.r_second),
+        op.narrows.eq(unit == UnitCode.WINDOW_NARROW),
+        op.divides.eq((op.unit == UnitCode.ALU) & divides),
         op.names_window.eq(window_write | (unit == UnitCode.WINDOW_LENGTH)),
     ]
 

@@ -53,7 +53,7 @@ class Alu(wiring.Component):
     """Combinational functions: all but multiplication and division.
 
     Attributes: function: In(AluFunction). a, b: In(32). compare results are given in: equal, below_unsigned,
-    below_signed: In(1). result: Out(32).
+    below_signed: In(1). result: Out(32). quick_result: Out(32), the result of all functions but shifts and SUPERPOSE.
     """
 
     function: In(F)
@@ -63,6 +63,7 @@ class Alu(wiring.Component):
     below_unsigned: In(1)
     below_signed: In(1)
     result: Out(32)
+    quick_result: Out(32)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -77,34 +78,37 @@ class Alu(wiring.Component):
         shifted = self._shift(m)
         superposed = self._superpose(m)
         with m.Switch(self.function):
-            with m.Case(F.ADD, F.SUB, F.REVERSE_SUB):
-                m.d.comb += self.result.eq(total)
-            with m.Case(F.AND):
-                m.d.comb += self.result.eq(self.a & self.b)
-            with m.Case(F.OR):
-                m.d.comb += self.result.eq(self.a | self.b)
-            with m.Case(F.XOR):
-                m.d.comb += self.result.eq(self.a ^ self.b)
             with m.Case(F.SHL, F.SHRU, F.SHRS):
                 m.d.comb += self.result.eq(shifted)
-            with m.Case(F.EQ):
-                m.d.comb += self.result.eq(self.equal)
-            with m.Case(F.NE):
-                m.d.comb += self.result.eq(~self.equal)
-            with m.Case(F.LTU):
-                m.d.comb += self.result.eq(self.below_unsigned)
-            with m.Case(F.LTS):
-                m.d.comb += self.result.eq(self.below_signed)
             with m.Case(F.SUPERPOSE):
                 m.d.comb += self.result.eq(superposed)
+            with m.Default():
+                m.d.comb += self.result.eq(self.quick_result)
+        with m.Switch(self.function):
+            with m.Case(F.ADD, F.SUB, F.REVERSE_SUB):
+                m.d.comb += self.quick_result.eq(total)
+            with m.Case(F.AND):
+                m.d.comb += self.quick_result.eq(self.a & self.b)
+            with m.Case(F.OR):
+                m.d.comb += self.quick_result.eq(self.a | self.b)
+            with m.Case(F.XOR):
+                m.d.comb += self.quick_result.eq(self.a ^ self.b)
+            with m.Case(F.EQ):
+                m.d.comb += self.quick_result.eq(self.equal)
+            with m.Case(F.NE):
+                m.d.comb += self.quick_result.eq(~self.equal)
+            with m.Case(F.LTU):
+                m.d.comb += self.quick_result.eq(self.below_unsigned)
+            with m.Case(F.LTS):
+                m.d.comb += self.quick_result.eq(self.below_signed)
             with m.Case(F.SIGN_EXTEND_8):
-                m.d.comb += self.result.eq(self.a[:8].as_signed())
+                m.d.comb += self.quick_result.eq(self.a[:8].as_signed())
             with m.Case(F.SIGN_EXTEND_16):
-                m.d.comb += self.result.eq(self.a[:16].as_signed())
+                m.d.comb += self.quick_result.eq(self.a[:16].as_signed())
             with m.Case(F.PASS_A):
-                m.d.comb += self.result.eq(self.a)
+                m.d.comb += self.quick_result.eq(self.a)
             with m.Case(F.PASS_B):
-                m.d.comb += self.result.eq(self.b)
+                m.d.comb += self.quick_result.eq(self.b)
         return m
 
     def _shift(self, m: Module) -> Signal:

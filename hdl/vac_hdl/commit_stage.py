@@ -61,7 +61,8 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     p.may_commit = Signal()
     m.d.comb += [
         exhausted.eq(p.budget_spent | p.host_in.halt_request),
-        p.may_commit.eq(p.m_valid & p.running & (is_tail | ~(exhausted | p.code_changed))),
+        # After a failure nothing commits; else a tail always does, for its first step has.
+        p.may_commit.eq(p.m_valid & p.running & ~p.failed & (is_tail | ~(exhausted | p.code_changed | p.halting))),
         trapped.eq((c.trap != Trap.NONE) | (checked & (p.m_permission_bad | p.m_misaligned | outside))),
         p.commit.eq(p.may_commit & ~(trapped | page_bad | waits)),
     ]
@@ -108,7 +109,7 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         p.redirect_pc.eq(c.next_pc),
         p.fetch.learn.eq(p.may_commit & c.learn & (c.trap == Trap.NONE)),
         p.fetch.learn_last.eq(c.pc + (c.length - 1)[:3]),
-        p.fetch.learn_length.eq(c.length),
+        p.fetch.learn_pc.eq(c.pc),
         p.fetch.learn_target.eq(c.next_pc),
         p.fetch.forget.eq(p.may_commit & c.forget),
         p.fetch.forget_all.eq(p.code_changed | p.restart),

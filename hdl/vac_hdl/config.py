@@ -16,8 +16,9 @@ class CoreConfig:
     frame_bits: log2 of the 4 KiB frames of memory, 3 to 16. tlb_bits: log2 of the entries of the shared TLB, 2 to 12.
     window_way_bits: log2 of the translations that each window caches, 0 to 2. label_bits: width of the
     information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam port's buffer in records, at
-    least 8. branch_target_bits: log2 of the entries of the branch target buffer, or -1 to leave it out.
-    has_retire_port: brings out what lockstep compares; boards leave it out.
+    least 8. branch_target_bits: log2 of the entries of the branch target buffer, or -1 to leave it out. has_lut_ram:
+    small memories can be read without a clock; false for iCE40. has_retire_port: brings out what lockstep compares;
+    boards leave it out.
     """
 
     frame_bits: int = 8
@@ -26,6 +27,7 @@ class CoreConfig:
     label_bits: int = LABEL_BITS
     beam_fifo: int = 16
     branch_target_bits: int = 5
+    has_lut_ram: bool = True
     has_retire_port: bool = True
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Module, Signal
+from amaranth.hdl._ast import Assign
 
 from vac.isa.limits import STACK_OPERAND
 
@@ -13,18 +14,28 @@ from .pipeline import Pipeline
 
 def decode_stage(p: Pipeline, m: Module) -> None:
     """Takes aligned instructions from the fetch unit and hands decoded ones to the address stage."""
+    m.d.comb += p.decoder.word.eq(p.d_word)
+    fields = {"valid": 1, "word": 40, "pc": 24, "sequential": 25, "marked": 1}
+    fetched = Bundle(fields, "fetched")
+    spare = Bundle(fields, "spare")
     m.d.comb += [
-        p.decoder.word.eq(p.d_word),
-        p.fetch.ready.eq(~p.d_valid | p.r_free),
+        fetched.valid.eq(p.fetch.valid & p.running),
+        fetched.word.eq(p.fetch.instruction),
+        fetched.pc.eq(p.fetch.instruction_pc),
+        fetched.sequential.eq(p.fetch.sequential_pc),
+        fetched.marked.eq(p.fetch.predicted_taken),
+        # Whether D moves on is known too late for the fetch unit, which learns it a cycle later: one instruction waits.
+        p.fetch.ready.eq(~spare.valid),
+        p.d_spare.eq(spare.valid),
     ]
-    with m.If(p.fetch.ready):
-        m.d.sync += [
-            p.d_valid.eq(p.fetch.valid & p.running),
-            p.d_word.eq(p.fetch.instruction),
-            p.d_pc.eq(p.fetch.instruction_pc),
-            p.d_sequential.eq(p.fetch.sequential_pc),
-            p.d_marked.eq(p.fetch.predicted_taken),
-        ]
+    with m.If(~p.d_valid | p.r_free):
+        with m.If(spare.valid):
+            m.d.sync += _take(p, spare)
+        with m.Else():
+            m.d.sync += _take(p, fetched)
+        m.d.sync += spare.valid.eq(0)
+    with m.Elif(p.fetch.ready):
+        m.d.sync += spare.eq(fetched)
     with m.If(p.r_free):
         m.d.sync += [
             p.r_valid.eq(p.d_valid & ~p.r_redirect),
@@ -35,15 +46,26 @@ def decode_stage(p: Pipeline, m: Module) -> None:
             p.r_marked.eq(p.d_marked),
             p.r_value.eq(p.decoder.value),
             p.r_frame.eq(p.decoder.frame),
-            p.r_target.eq(p.d_pc + p.decoder.offset),
+            p.r_offset.eq(p.decoder.offset),
             p.r_backward.eq(p.decoder.offset[-1]),
         ]
         for name, operand in p.r_operands.items():
             _resolve_operand(m, p.d_word, p.decoder.control[name], operand)
     with m.If(p.r_redirect | p.flush):
-        m.d.sync += p.d_valid.eq(0)
+        m.d.sync += [p.d_valid.eq(0), spare.valid.eq(0)]
     with m.If(p.flush):
         m.d.sync += p.r_valid.eq(0)
+
+
+def _take(p: Pipeline, source: Bundle) -> list[Assign]:
+    """D takes an instruction over."""
+    return [
+        p.d_valid.eq(source.valid),
+        p.d_word.eq(source.word),
+        p.d_pc.eq(source.pc),
+        p.d_sequential.eq(source.sequential),
+        p.d_marked.eq(source.marked),
+    ]
 
 
 def _resolve_operand(m: Module, word: Signal, kind: Any, operand: Bundle) -> None:

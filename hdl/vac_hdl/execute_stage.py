@@ -15,7 +15,6 @@ from vac.isa.traps import Trap
 
 from .arithmetic import condition_holds
 from .decoder import UnitCode
-from .micro_op import Step
 from .pipeline import DIRECT, EVENTS, TABLES, Pipeline, is_any
 
 
@@ -44,7 +43,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += [
         is_load.eq(unit == UnitCode.LOAD),
         is_store.eq(unit == UnitCode.STORE),
-        is_prepare.eq(op.step == Step.PREPARE),
+        is_prepare.eq(op.prepares),
         computes.eq(unit == UnitCode.ALU),
         divides.eq(computes & is_any(op.function, *DIVIDING)),
         multiplies.eq(computes & is_any(op.function, AluFunction.MUL, AluFunction.MULHU, AluFunction.MULHS)),
@@ -79,7 +78,8 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         divider.b.eq(x.b),
         divider.is_signed.eq((op.function == AluFunction.DIVS) | (op.function == AluFunction.REMS)),
         divider.remainder.eq((op.function == AluFunction.REMU) | (op.function == AluFunction.REMS)),
-        divide_waits.eq(p.x_valid & divides & ~by_zero & (op.trap == Trap.NONE) & ~divider.done),
+        # A division by zero takes as long as any: it traps in the end.
+        divide_waits.eq(p.x_valid & op.divides & ~divider.done),
         divider.start.eq(divide_waits & ~divider.busy),
         divider.abort.eq(p.flush),
     ]
@@ -114,7 +114,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     misaligned = Signal()
     bound = Signal(33)
     m.d.comb += [
-        narrows.eq(unit == UnitCode.WINDOW_NARROW),
+        narrows.eq(op.narrows),
         base_part.eq(Mux(narrows, x.a, Mux(is_prepare, x.a << 2, x.a[:28]))),
         offset_part.eq(Mux(op.indexed, (x.b << op.size_log2)[:32], op.value[:22])),
         displacement.eq(base_part + Mux(narrows | is_prepare, 0, offset_part)),

@@ -2,7 +2,7 @@
 
 A branch target buffer is looked up with every word that is requested. On a hit the word is marked with the end of its
 branch, and the next word requested is the target's: a predicted taken branch costs no cycle. A mark names the
-branch's last byte and length, hence one instruction; where the instruction stream runs over a mark without meeting
+branch's first byte, hence one instruction; where the instruction stream runs over a mark without meeting
 it (code that overlaps itself), the mark is dropped and fetching starts again there.
 """
 
@@ -24,8 +24,9 @@ WORD_ADDRESS_BITS = CODE_ADDRESS_BITS - 2
 PAGE_WORD_BITS = LEAF_BITS - 2
 PAGE_BITS = CODE_ADDRESS_BITS - LEAF_BITS
 
-MARK_LAYOUT = data.StructLayout({"present": 1, "last_byte": 2, "length": 3, "target_byte": 2})
-"""A predicted branch that ends in a word: its last byte there, its length, and where the target lies in its word."""
+MARK_LAYOUT = data.StructLayout({"present": 1, "first_byte": 2, "spans": 1, "target_byte": 2})
+"""A predicted branch that ends in a word: where its first byte lies, in this word or (`spans`) in the one before, and
+where the target lies in its word."""
 
 QUEUE_WORDS = 4
 
@@ -53,7 +54,7 @@ class FetchUnit(wiring.Component):
     page_valid, page: code page whose frame is known, In(1), In(12); frame: In(frame_bits). page_changed: In(1), in the
     first cycle of new values.
     page_wanted: Out(1), fetching waits for page `wanted_page`: Out(12); `page` and `frame` may change then.
-    learn: In(1), enters a taken branch: `learn_last`: In(24) address of its last byte, `learn_length`: In(3),
+    learn: In(1), enters a taken branch: `learn_pc`: In(24) its address, `learn_last`: In(24) that of its last byte,
     `learn_target`: In(24). forget: In(1), drops the entry of `learn_last`. forget_all: In(1).
     """
 
@@ -78,7 +79,7 @@ class FetchUnit(wiring.Component):
                 "wanted_page": Out(PAGE_BITS),
                 "learn": In(1),
                 "learn_last": In(CODE_ADDRESS_BITS),
-                "learn_length": In(3),
+                "learn_pc": In(CODE_ADDRESS_BITS),
                 "learn_target": In(CODE_ADDRESS_BITS),
                 "forget": In(1),
                 "forget_all": In(1),
@@ -152,24 +153,32 @@ class FetchUnit(wiring.Component):
         if bits < 0:
             return
         tag_bits = WORD_ADDRESS_BITS - bits
-        layout = data.StructLayout({"tag": tag_bits, "last_byte": 2, "length": 3, "target": CODE_ADDRESS_BITS})
+        layout = data.StructLayout(
+            {"tag": tag_bits, "last_byte": 2, "first_byte": 2, "spans": 1, "target": CODE_ADDRESS_BITS}
+        )
         m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[], attrs=NEVER_COLLIDES)
         read, write = memory.read_port(), memory.write_port()
         valid = Signal(1 << bits)
         found = Signal()
+        known = Signal()
+        latest = Signal(CODE_ADDRESS_BITS)
         learned_word = self.learn_last[2:]
         m.d.comb += [
             read.addr.eq(word[:bits]),
             read.en.eq(1),
             write.addr.eq(learned_word[:bits]),
-            write.en.eq(self.learn),
+            write.en.eq(self.learn & ~known),
             write.data.tag.eq(learned_word[bits:]),
             write.data.last_byte.eq(self.learn_last[:2]),
-            write.data.length.eq(self.learn_length),
+            write.data.first_byte.eq(self.learn_pc[:2]),
+            write.data.spans.eq(self.learn_pc[2:4] != learned_word[:2]),
             write.data.target.eq(self.learn_target),
         ]
-        # What is being forgotten in this cycle must not be found by the look-up that starts in it.
-        m.d.sync += found.eq(valid.bit_select(word[:bits], 1) & ~(self.forget | self.forget_all | resync))
+        m.d.comb += found.eq(valid.bit_select(requested_word[:bits], 1))
+        # A tight loop could else learn its branch in just the cycle in which it is looked up, for ever.
+        with m.If(self.learn):
+            m.d.sync += latest.eq(self.learn_last)
+        m.d.comb += known.eq((latest == self.learn_last) & valid.bit_select(learned_word[:bits], 1))
         with m.If(self.learn):
             m.d.sync += valid.bit_select(learned_word[:bits], 1).eq(1)
         with m.Elif(self.forget):
@@ -180,13 +189,13 @@ class FetchUnit(wiring.Component):
             m.d.sync += valid.eq(0)
         # An entry that is being replaced while it is read is skipped this once.
         collided = Signal()
-        m.d.sync += collided.eq(self.learn & (learned_word[:bits] == word[:bits]))
+        m.d.sync += collided.eq(self.learn & ~known & (learned_word[:bits] == word[:bits]))
         m.d.comb += [
             mark.present.eq(
                 found & ~collided & (read.data.tag == requested_word[bits:]) & (requested_byte <= read.data.last_byte)
             ),
-            mark.last_byte.eq(read.data.last_byte),
-            mark.length.eq(read.data.length),
+            mark.first_byte.eq(read.data.first_byte),
+            mark.spans.eq(read.data.spans),
             mark.target_byte.eq(read.data.target[:2]),
             target.eq(read.data.target),
         ]
@@ -212,14 +221,12 @@ class FetchUnit(wiring.Component):
         met_first = Signal()
         met_second = Signal()
         met = Signal()
-        for word, is_met, base in ((first, met_first, 0), (second, met_second, 4)):
-            m.d.comb += is_met.eq(
-                word.mark.present & (word.mark.length == length) & (end == (word.mark.last_byte + base + 1))
-            )
+        for word, is_met, spanning in ((first, met_first, 0), (second, met_second, 1)):
+            m.d.comb += is_met.eq(word.mark.present & (word.mark.spans == spanning) & (word.mark.first_byte == offset))
         # A marked first word is followed by its target's word, not by the next one.
         broken = Signal()
         m.d.comb += [
-            met.eq(met_first | (met_second & ~first.mark.present)),
+            met.eq(met_first | (met_second & ~first.mark.present & (count >= 2))),
             broken.eq(first.mark.present & ~met_first & (end >= 4)),
         ]
         enough = Signal()
@@ -238,7 +245,8 @@ class FetchUnit(wiring.Component):
             resync_pc.eq(self.instruction_pc),
         ]
         taken = Signal()
-        m.d.comb += taken.eq(self.valid & self.ready)
+        # When a mark was run over, the queue is dropped in the next cycle: what leaves it now does not matter.
+        m.d.comb += taken.eq(enough & self.ready)
         pops = Signal(2)
         with m.If(taken):
             with m.If(met):

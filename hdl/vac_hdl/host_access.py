@@ -174,4 +174,12 @@ def host_access(p: Pipeline, m: Module) -> None:
             with m.Case(HostRegister.TLB_FRAME):
                 m.d.sync += tlb_frame.eq(host.write_data)
             with m.Case(HostRegister.TLB_ENTRY):
-                m.d.comb += [p.tlb.write.eq(1), p.windows.forget.eq(1)]
+                # Emptying an entry ends every copy of a translation. Filling one gives it to the window that asked,
+                # too: else leaves that share an entry could take it from each other for ever.
+                asked_for = tlb_leaf == Cat(p.fault_leaf, Const(0, 4), p.fault_slot)
+                m.d.comb += [
+                    p.tlb.write.eq(1),
+                    p.windows.forget.eq(~host.write_data[0]),
+                    p.code_page_forget.eq(~host.write_data[0]),
+                    p.host_fills_window.eq(host.write_data[0] & p.fault_is_data & asked_for),
+                ]

@@ -43,6 +43,7 @@ class WindowFile(wiring.Component):
     def __init__(self, config: CoreConfig) -> None:
         self._translation = window_translation_layout(config)
         self._way_bits = config.window_way_bits
+        self._in_lut_ram = config.has_lut_ram
         super().__init__(
             {
                 "index": In(WINDOW_INDEX_BITS),
@@ -70,17 +71,18 @@ class WindowFile(wiring.Component):
         m.submodules.translations = translations = Memory(
             shape=self._translation, depth=32 * ways, init=[], attrs=NEVER_COLLIDES
         )
-        window_read, window_write = windows.read_port(), windows.write_port()
-        translation_read, translation_write = translations.read_port(), translations.write_port()
+        # In block RAM the look-up takes the cycle in which the index comes; in LUT-RAM, the one after, which is faster
+        # where the index comes late. Outside, both look the same.
+        domain = "comb" if self._in_lut_ram else "sync"
+        window_read, window_write = windows.read_port(domain=domain), windows.write_port()
+        translation_read, translation_write = translations.read_port(domain=domain), translations.write_port()
         valid = Signal((WINDOWS + 1) * ways)
         looked_up = Signal(WINDOW_INDEX_BITS + self._way_bits)
         asked = Cat(self.way[: self._way_bits], self.index)
         filled = Cat(self.fill_way[: self._way_bits], self.fill_index)
         m.d.comb += [
-            window_read.addr.eq(self.index),
-            window_read.en.eq(self.enable),
-            translation_read.addr.eq(asked),
-            translation_read.en.eq(self.enable),
+            window_read.addr.eq(looked_up[self._way_bits :] if self._in_lut_ram else self.index),
+            translation_read.addr.eq(looked_up if self._in_lut_ram else asked),
             self.window.eq(window_read.data),
             self.translation.eq(translation_read.data),
             self.translation_valid.eq(valid.bit_select(looked_up, 1)),
@@ -91,6 +93,8 @@ class WindowFile(wiring.Component):
             translation_write.en.eq(self.fill),
             translation_write.data.eq(self.fill_translation),
         ]
+        if not self._in_lut_ram:
+            m.d.comb += [window_read.en.eq(self.enable), translation_read.en.eq(self.enable)]
         with m.If(self.enable):
             m.d.sync += looked_up.eq(asked)
         with m.If(self.forget):

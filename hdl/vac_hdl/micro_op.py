@@ -55,6 +55,9 @@ MICRO_OP_FIELDS: dict[str, Any] = {
     "indexed": 1,
     "operand_bytes": 8,
     "trap": Trap,
+    "divides": 1,
+    "prepares": 1,
+    "narrows": 1,
     "late": 1,
     "serializes": 1,
     "names_window": 1,
@@ -63,8 +66,9 @@ MICRO_OP_FIELDS: dict[str, Any] = {
 
 a_previous: operand A is the previous operation's A (for a pointer increment) or B (for a swap). b_value: operand B is
 `value`, which is also a load's or store's displacement. sp, rp, fp: the stack registers once it has retired.
-operand_bytes: the byte behind the opcode. trap: found while decoding. late: the result is not there at the end of X.
-serializes: waits until nothing is ahead of it. names_window: looks up a window by number, not by pointer.
+operand_bytes: the byte behind the opcode. trap: found while decoding. divides: X takes many cycles. prepares, narrows:
+step is PREPARE, unit is WINDOW_NARROW. late: the result is not there at the end of X. serializes: waits until nothing
+is ahead of it. names_window: looks up a window by number, not by pointer.
 """
 
 

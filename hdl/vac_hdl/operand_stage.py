@@ -48,7 +48,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         with m.If(~used):
             m.d.comb += [operand[name].eq(0), labels[name].eq(0)]
         with m.Elif(in_x):
-            m.d.comb += [operand[name].eq(p.alu.result), labels[name].eq(p.x_labels)]
+            m.d.comb += [operand[name].eq(p.alu.quick_result), labels[name].eq(p.x_labels)]
         with m.Elif(in_m):
             m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.labels)]
         with m.Elif(in_w):
