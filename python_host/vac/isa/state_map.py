@@ -68,9 +68,9 @@ class HostRegister(IntEnum):
     TLB_LEAF = 29
     """Latched for the next write to TLB_ENTRY: leaf number in bits 0-19, slot in bits 24-31."""
     TLB_ENTRY = 30
-    """Writing fills one TLB entry: `TlbEntryBit`s in bits 0-1, the leaf's label set in bits 8-23. An entry without VALID
-    empties it and makes the core forget every translation that it holds elsewhere: to be written before a leaf's frame
-    or labels change."""
+    """Writing fills one TLB entry: `TlbEntryBit`s in bits 0-1, the leaf's label set in bits 8-23. An entry without
+    VALID empties it and makes the core forget every translation that it holds elsewhere: to be written before a
+    leaf's frame or labels change."""
     TLB_FRAME = 31
     """Latched for the next write to TLB_ENTRY: frame number."""
     BEAM_CONTROL = 32
