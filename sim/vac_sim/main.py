@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
             folder = Path(temporary).resolve()
+            folder.chmod(0o755)  # a temporary folder is its maker's alone
             status = _run(options, image, content, folder, console)
             # Whole results replace whole results.
             if out.exists():
