@@ -10,8 +10,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -130,7 +131,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"campaign: {error}", file=sys.stderr)
         return 2
     seconds = time.monotonic() - began
-    results = asdict(coverage)
+    # `asdict` would rebuild each Counter from its items, and count those.
+    results: dict[str, Any] = {each.name: getattr(coverage, each.name) for each in fields(coverage)}
     results["opcodes"] = {
         _OPCODES.get(opcode, hex(opcode)): count for opcode, count in sorted(coverage.opcodes.items())
     }
