@@ -15,7 +15,8 @@ from vac.isa.instruction import Instruction, Source, Unit
 from vac.isa.limits import LEAF_BYTES
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
-from vac.machine.protocol import Answer, Leaf, MachineError, StopReason
+from vac.machine.protocol import Answer, Leaf, MachineError, PageMiss, StopReason
+from vac.machine.state import Status
 
 CORNERS = (0, 1, 2, 7, 31, 32, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF)
 
@@ -25,20 +26,22 @@ def _pair() -> tuple[GoldenMachine, FastMachine]:
 
 
 def _assert_equal_runs(image: Image, *limits: int) -> None:
-    golden, traced, plain = GoldenMachine(), FastMachine(), FastMachine(Trace.NOTHING)
-    for machine in (golden, traced, plain):
-        machine.load(image)
-    for limit in limits:
-        stop = golden.run(limit)
-        assert traced.run(limit) == stop
-        assert plain.run(limit) == stop
-        expected = golden.state()
-        assert expected.differences(traced.state()) == []
-        expected.digest = None
-        assert expected.differences(plain.state()) == []
-        assert golden.drain_beams() == traced.drain_beams()
-    for key in golden.leaves():
-        assert golden.read_leaf(*key) == traced.read_leaf(*key) == plain.read_leaf(*key)
+    """Equal at each of these ticks, and when going to the last one without a stop: short runs are stepped exactly."""
+    for schedule in (limits, limits[-1:]):
+        golden, traced, plain = GoldenMachine(), FastMachine(), FastMachine(Trace.NOTHING)
+        for machine in (golden, traced, plain):
+            machine.load(image)
+        for limit in schedule:
+            stop = golden.run(limit)
+            assert traced.run(limit) == stop
+            assert plain.run(limit) == stop
+            expected = golden.state()
+            assert expected.differences(traced.state()) == []
+            expected.digest = None
+            assert expected.differences(plain.state()) == []
+            assert golden.drain_beams() == traced.drain_beams()
+        for key in golden.leaves():
+            assert golden.read_leaf(*key) == traced.read_leaf(*key) == plain.read_leaf(*key)
 
 
 @pytest.mark.parametrize("row", INSTRUCTIONS, ids=lambda row: row.mnemonic)
@@ -50,7 +53,7 @@ def test_example_of_each_row(row: Instruction) -> None:
 def test_example_of_each_row_without_a_stack(row: Instruction) -> None:
     """The bare instruction, in a frame without locals and with nothing on the stack, mostly traps."""
     bare = Image(0, 0, 8, (Segment(0, 0, 8, row.opcode.to_bytes(1, "little") + bytes([0xFF, 0xFF, 0xFF, 0xFF])),))
-    _assert_equal_runs(bare, 3)
+    _assert_equal_runs(bare, 3, 300)
 
 
 STACK_ROWS = [row for row in INSTRUCTIONS if row.unit is Unit.ALU and row.a is row.b is Source.POP]
@@ -91,11 +94,114 @@ def test_program_that_rewrites_its_next_instruction() -> None:
     """The store changes the constant pushed right behind it, inside one straight run of instructions."""
     image = assemble("li l1, 0x29; lit32 0x20000000; lit32 target; add; set2; st8 l2, l1\ntarget: k1; nop; halt\n")
     windowed = replace(image, windows=((2, Window(0, 0, image.code_length, 3)),))
-    _assert_equal_runs(windowed, 1, 2, 3, 4, 5, 6, 7, 8, 9, 100)
+    _assert_equal_runs(windowed, *range(1, 10), 1000)
     machine = FastMachine()
     machine.load(windowed)
     machine.run(100)
     assert machine.state().data_stack == [2]
+
+
+@pytest.mark.parametrize("byte", [0, 1])
+def test_loop_that_rewrites_its_own_middle(byte: int) -> None:
+    """The rewritten instruction stands in a run that has been executed before; opcode or operand changes."""
+    source = f"""
+            lit32 0x20000000; lit32 target; add; set2; li l3, {(0x4E, 5)[byte]}
+    again:  k1; nop; k2; nop
+    target: lit8 1
+            nop; set4; add3 l5, l5, l4; addi l6, l6, 1; st8o l2, l3, {byte}; bltui l6, again, 4
+            halt
+    """
+    image = assemble(source)
+    windowed = replace(image, windows=((2, Window(0, 0, image.code_length, 3)),))
+    _assert_equal_runs(windowed, *range(1, 70), 1000)
+    machine = FastMachine()
+    machine.load(windowed)
+    machine.run(1000)
+    state = machine.state()
+    assert state.cells[64 + 5] == (1 + 3 * 3 if byte == 0 else 1 + 3 * 5)
+
+
+@pytest.mark.parametrize("trace", Trace)
+def test_evicted_code_is_missed(trace: Trace) -> None:
+    machine = FastMachine(trace)
+    machine.load(assemble("again: nop; nop; jmp again\n"))
+    assert machine.run(10).reason is StopReason.TICK
+    leaf = machine.evict(0, 0)
+    stop = machine.run(20)
+    assert stop.reason is StopReason.PAGE_MISS
+    assert stop.miss == PageMiss(0, 0)
+    assert machine.state().tick == 10
+    machine.install(0, 0, leaf)
+    assert machine.run(20).reason is StopReason.TICK
+
+
+def test_installed_code_replaces_what_was_decoded() -> None:
+    golden, fast = _pair()
+    image = assemble("again: k1; drop; nop; jmp again\n")
+    other = assemble("again: k2; emit; nop; jmp again\n").leaves()[0, 0]
+    for machine in (golden, fast):
+        machine.load(image)
+        machine.run(10)
+        machine.install(0, 0, Leaf(other))
+        machine.run(30)
+    assert golden.state().differences(fast.state()) == []
+    assert golden.drain_beams() == fast.drain_beams()
+
+
+def test_answer_that_writes_code() -> None:
+    golden, fast = _pair()
+    image = assemble("again: k1; drop; in 0; drop; jmp again\n")
+    for machine in (golden, fast):
+        machine.load(image)
+        for _ in range(3):
+            machine.run(100)
+            machine.answer(Answer(5, writes=((0, 0, b"\x29"),)))
+        machine.run(10)
+    assert golden.state().differences(fast.state()) == []
+    assert golden.drain_beams() == fast.drain_beams()
+
+
+def test_pointer_that_is_loaded_over() -> None:
+    """Where destination and pointer are the same local it ends as the pointer, also for the next instruction."""
+    _assert_equal_runs(
+        assemble(
+            "li l0, 16; lit32 77; st32 l0, s; ld32p l0, l0; add3 l1, l0, l0; li l0, 16; ld32p s, l0; inc 1; halt\n"
+        ),
+        *range(1, 12), 1000,
+    )  # fmt: skip
+
+
+def test_results_that_are_handed_on() -> None:
+    """Every way in which an instruction can use the result of the one before, in both operands and from the stack."""
+    lines = ["li l0, 9; li l1, 4; k8; k4; k2; k1"]
+    for first in (
+        "add3 l0, l0, l1",
+        "sub3 s, l0, l1",
+        "addi l1, l1, 3",
+        "addi s, l0, 3",
+        "get1",
+        "dup",
+        "swap",
+        "over",
+    ):
+        for second in (
+            "sub3 l2, l0, l1", "sub3 l2, l1, l0", "sub3 l2, l0, l0", "sub3 l2, s, l0", "sub3 l2, l0, s",
+            "sub3 l2, s, s", "sub3 s, s, l1", "sub3 s, l1, s", "sub", "drop", "nip", "set3", "rsubi l2, s, 5", "dup",
+            "over", "swap", "neg",
+        ):  # fmt: skip
+            lines.append(f"{first}; {second}; k8; k4; k2")
+    source = "\n".join(f"{line}; call clear, 0" if index % 8 == 7 else line for index, line in enumerate(lines))
+    image = assemble(f"{source}\nhalt\nclear: ret\n")
+    golden, fast = _pair()
+    for machine in (golden, fast):
+        machine.load(image)
+        while machine.run(machine.state().tick + 20).reason is StopReason.TICK:
+            state = machine.state()
+            state.sp = min(state.sp, 20)
+            machine.set_state(state)
+    assert golden.state().differences(fast.state()) == []
+    assert golden.state().status is Status.HALTED
+    assert golden.drain_beams() == fast.drain_beams()
 
 
 def test_plain_machine_knows_no_digest_and_no_beams() -> None:
