@@ -118,6 +118,7 @@ BOARDS = {
                 label_bits=0,
                 beam_fifo=8,
                 branch_target_bits=-1,
+                has_lut_ram=False,
                 has_retire_port=False,
             ),
             frame_ram=SinglePortFrameRam,
