@@ -4,6 +4,7 @@ import io
 import os
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -42,8 +43,13 @@ def test_console_does_not_wait_to_count() -> None:
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb") as source, os.fdopen(writer, "wb", buffering=0) as typist:
         console = Console(source)
-        assert console.read_register(1, 0) == Reply(0)
-        typist.write(b"hi")
+        counted: list[Reply] = []
+        counting = Thread(target=lambda: counted.append(console.read_register(1, 0)), daemon=True)
+        counting.start()
+        counting.join(timeout=5)
+        typist.write(b"hi")  # also ends the wait of a console that does wait
+        counting.join()
+        assert counted == [Reply(0)]
         assert console.read_register(1, 0) == Reply(2)
         assert console.read(100) == b"hi", "what is there comes at once"
 

@@ -328,8 +328,22 @@ def test_a_replay_of_another_program_is_noticed() -> None:
     log = run(UPPERCASE, b"abc").host.input_log
     with pytest.raises(ReplayError, match="at tick 1 the run asks for in 1"):
         run("nop; in 1; halt", replay=log)
+    with pytest.raises(ReplayError, match="at tick 1 the run asks for in 0; the recorded run asked at tick 0"):
+        run("nop; in 0; halt", replay=log)
     with pytest.raises(ReplayError, match="recording ends"):
         run("in 0; halt", replay=InputLog())
+
+
+def test_output_that_failed_does_not_come_out_in_a_replay() -> None:
+    def broken(data: bytes) -> None:
+        raise BrokenPipeError("nobody listens")
+
+    image = assemble("lit 65; out 0; k0; k0; k1; sys 1; halt")
+    first = Host(create_machine("golden"), image, console=Console(b"", broken))
+    first.run(100)
+    assert first.machine.state().data_stack == [REFUSED] and first.machine.state().sqi.refusals == 2
+    again = run("lit 65; out 0; k0; k0; k1; sys 1; halt", replay=first.input_log)
+    assert again.output == b"" and again.state.digest == first.machine.state().digest
 
 
 @pytest.mark.parametrize(
