@@ -213,6 +213,37 @@ def test_plain_machine_knows_no_digest_and_no_beams() -> None:
         machine.drain_beams()
 
 
+def test_beams_of_a_long_run_and_without_a_copy() -> None:
+    """More beams than the first buffer holds, in one run and by an answer that meets a full buffer."""
+    image = assemble("li l0, 1000\nloop: in 0; drop; liw l1, 20000\ninner: djnz l1, inner; djnz l0, loop; halt\n")
+    golden, fast, viewed = GoldenMachine(), FastMachine(), FastMachine()
+    parts: list[bytes] = []
+    for machine in (golden, fast, viewed):
+        machine.load(image)
+        for limit in (16384, 70_000):
+            while machine.run(limit).reason is StopReason.EVENT:
+                machine.answer(Answer(7))
+            if machine is viewed:
+                viewed.drain_beams_into(lambda view: parts.append(bytes(view)))
+    expected = golden.drain_beams()
+    assert len(expected) == 16 * 70_000
+    assert fast.drain_beams() == b"".join(parts) == expected
+    assert fast.drain_beams() == b""
+
+
+def test_beams_stay_when_their_consumer_fails() -> None:
+    machine = FastMachine()
+    machine.load(assemble("k1; halt\n"))
+    machine.run(10)
+
+    def fail(view: memoryview) -> None:
+        raise OSError(f"disk full at {len(view)}")
+
+    with pytest.raises(OSError, match="disk full at 32"):
+        machine.drain_beams_into(fail)
+    assert len(machine.drain_beams()) == 32
+
+
 def test_digest_without_beams() -> None:
     image = assemble("li l0, 1000\nloop: djnz l0, loop; halt\n")
     golden, digesting = GoldenMachine(), FastMachine(Trace.DIGEST)

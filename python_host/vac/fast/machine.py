@@ -18,7 +18,10 @@ from . import abi
 from .compiler import FAST, Flavour
 
 _EVENT_KINDS = (EventKind.DEVICE_IN, EventKind.DEVICE_OUT, EventKind.SYSTEM_CALL)
-_BUFFER_BEAMS = 1 << 16
+_FIRST_ROOM = 1 << 14
+"""Beams that fit without growing."""
+_LASTING_ROOM = 1 << 18
+"""A larger buffer is given back once it is drained."""
 _LAST_TICK = (1 << 64) - 1
 _PLAIN_STOPS = {
     abi.STOP_TICK: StopReason.TICK,
@@ -52,8 +55,9 @@ class FastMachine:
             raise MachineError("no memory for another machine")
         self._handle = handle
         self._finalizer = weakref.finalize(self, self._library.vac_free, handle)
-        self._beams: list[bytes] = []
-        self._buffer = (c.c_char * (BEAM_BYTES * _BUFFER_BEAMS))() if trace is Trace.BEAMS else None
+        self._room = _FIRST_ROOM if trace is Trace.BEAMS else 0
+        self._buffer = (c.c_char * (BEAM_BYTES * self._room))()
+        self._held = 0
         self._count = c.c_size_t()
         self._stop = abi.CStop()
 
@@ -65,20 +69,22 @@ class FastMachine:
         self._set_state(State.initial(image), self.trace is not Trace.NOTHING)
         for (slot, number), data in image.leaves().items():
             self.install(slot, number, Leaf(data))
-        self._beams = []
+        self._held = 0
 
     def run(self, until_tick: int) -> Stop:
         until = max(0, min(until_tick, _LAST_TICK))
-        stop, count, buffer = self._stop, self._count, self._buffer
-        capacity = _BUFFER_BEAMS if buffer is not None else 0
+        stop, count = self._stop, self._count
         while True:
-            error = self._library.vac_run(self._handle, until, buffer, capacity, c.byref(count), c.byref(stop))
+            place, room = None, self._room - self._held
+            if self.trace is Trace.BEAMS:
+                place = c.addressof(self._buffer) + BEAM_BYTES * self._held
+            error = self._library.vac_run(self._handle, until, place, room, c.byref(count), c.byref(stop))
             if error:
                 raise MachineError("no memory for the run's beams")
-            if buffer is not None and count.value:
-                self._beams.append(c.string_at(buffer, count.value * BEAM_BYTES))
+            self._held += count.value
             if stop.reason != abi.STOP_BUFFER:
                 return self._stop_from(stop)
+            self._grow()
 
     def answer(self, answer: Answer) -> None:
         if not self._library.vac_is_waiting(self._handle):
@@ -97,7 +103,10 @@ class FastMachine:
         value, refused, trap = answer.value & 0xFFFFFFFF, int(answer.refused), int(answer.trap)
         self._library.vac_answer(self._handle, value, refused, trap, beam, c.byref(retired))
         if retired.value and self.trace is Trace.BEAMS:
-            self._beams.append(beam.raw)
+            if self._held == self._room:
+                self._grow()
+            c.memmove(c.addressof(self._buffer) + BEAM_BYTES * self._held, beam, BEAM_BYTES)
+            self._held += 1
 
     def state(self) -> State:
         raw = abi.CState()
@@ -135,12 +144,22 @@ class FastMachine:
 
     def drain_beams(self) -> bytes:
         """As the protocol; raises MachineError unless the machine keeps its beams."""
-        if self.trace is not Trace.BEAMS:
-            raise MachineError(f"this machine keeps no beams (trace: {self.trace.value}); ask for Trace.BEAMS")
-        beams, self._beams = b"".join(self._beams), []
-        return beams
+        beams: list[bytes] = []
+        self.drain_beams_into(lambda view: beams.append(bytes(view)))
+        return beams[0]
 
     # ---- beyond the protocol -----------------------------------------------------------------------------------
+
+    def drain_beams_into(self, consume: Callable[[memoryview], object]) -> None:
+        """As `drain_beams`, without a copy: `consume` is called once with the bytes, which are its own only until it
+        returns. When it raises, the beams are still there. Raises MachineError unless the machine keeps its beams."""
+        if self.trace is not Trace.BEAMS:
+            raise MachineError(f"this machine keeps no beams (trace: {self.trace.value}); ask for Trace.BEAMS")
+        consume(memoryview(self._buffer).cast("B")[: self._held * BEAM_BYTES].toreadonly())
+        self._held = 0
+        if self._room > _LASTING_ROOM:
+            self._room = _FIRST_ROOM
+            self._buffer = (c.c_char * (BEAM_BYTES * self._room))()
 
     def dirty_leaves(self) -> list[tuple[int, int]]:
         """(slot, leaf) of every leaf that was installed or stored to since the last `mark_clean`, sorted."""
@@ -151,6 +170,11 @@ class FastMachine:
         self._library.vac_clean(self._handle)
 
     # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _grow(self) -> None:
+        grown = (c.c_char * (2 * BEAM_BYTES * self._room))()
+        c.memmove(grown, self._buffer, BEAM_BYTES * self._held)
+        self._buffer, self._room = grown, 2 * self._room
 
     def _listed(self, function: Callable[..., int]) -> list[tuple[int, int]]:
         count = function(self._handle, None, 0)
