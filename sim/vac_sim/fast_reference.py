@@ -34,10 +34,11 @@ class RecordingFast(FastMachine):
         self._state_address = ctypes.cast(self._library.vac_get_state, ctypes.c_void_p)
         self._buffer_rows = np.zeros(_CHUNK_ROWS, RETIRED_DTYPE)
         self._rows: list[np.ndarray] = []
+        self._recorded: list[bytes] = []
 
     def load(self, image: Image) -> None:
         super().load(image)
-        self._rows = []
+        self._rows, self._recorded = [], []
 
     def run(self, until_tick: int) -> Stop:
         stop, count = abi.CStop(), ctypes.c_size_t()
@@ -49,15 +50,20 @@ class RecordingFast(FastMachine):
             )  # fmt: skip
             kept = rows[: count.value].copy()
             self._rows.append(kept)
-            self._beams.append(kept["beam"].tobytes())
+            self._recorded.append(kept["beam"].tobytes())
             if stop.reason != abi.STOP_BUFFER:
                 return self._stop_from(stop)
 
     def answer(self, answer: Answer) -> None:
         super().answer(answer)
-        if not answer.trap:
-            beam = self._beams[-1][-16:]
+        beam = super().drain_beams()  # its own buffer holds what answers retire, no more
+        if beam:
             self._rows.append(rows_from(pack_row(beam, self.state())))
+            self._recorded.append(beam)
+
+    def drain_beams(self) -> bytes:
+        beams, self._recorded = b"".join(self._recorded), []
+        return beams
 
     def drain_retired(self) -> np.ndarray:
         rows, self._rows = self._rows, []
