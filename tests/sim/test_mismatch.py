@@ -52,11 +52,12 @@ class BrokenAlu(Alu):
 @pytest.fixture(scope="module")
 def broken_library() -> Any:
     """The core with BrokenAlu. It is built with tracing, so that one build serves compare and waveform."""
-    original, vac_hdl.pipeline.Alu = vac_hdl.pipeline.Alu, BrokenAlu
+    original = vars(vac_hdl.pipeline)["Alu"]
+    setattr(vac_hdl.pipeline, "Alu", BrokenAlu)  # noqa: B010 - the name is imported there, not exported
     try:
         return declare(ctypes.CDLL(str(build_model(SIMULATION, traced=True))))
     finally:
-        vac_hdl.pipeline.Alu = original
+        setattr(vac_hdl.pipeline, "Alu", original)  # noqa: B010
 
 
 @pytest.fixture(scope="module")
