@@ -39,7 +39,7 @@ verify: setup  ## formal proofs of the core  [ARGS=...]
 	$(PY) -m vac_hdl.verify $(ARGS)
 
 bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=...]
-	$(PY) benchmarks/run.py $(ARGS)
+	$(PY) -m benchmarks.run $(ARGS)
 
 bitstream: setup  ## build the bitstream of a board  [BOARD=ulx3s|icebreaker]
 	$(PY) -m vac_hdl.build --board "$(BOARD)" $(ARGS)

@@ -16,7 +16,6 @@ _PICORV32 = next(core for core in PEERS if core.name == "picorv32 small")
 
 
 def test_picorv32_takes_its_known_cycles_for_the_reference_instructions() -> None:
-    pytest.importorskip("pythondata_cpu_picorv32")
     executable = simulation.build(_PICORV32, count_retired=True)
     ran = simulation.run(executable, "picorv32", _FIB, committed_kernels().code["fib"])
     assert ran.retired is not None
@@ -28,7 +27,6 @@ def test_picorv32_takes_its_known_cycles_for_the_reference_instructions() -> Non
 
 
 def test_wrong_results_are_refused() -> None:
-    pytest.importorskip("pythondata_cpu_picorv32")
     executable = simulation.build(_PICORV32, count_retired=True)
     code = committed_kernels().code
     with pytest.raises(simulation.PeerFailed, match="computed"):

@@ -1,0 +1,186 @@
+"""Measure VAC next to its peers and write `benchmarks/results/vac.json`: `make bench`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
+from benchmarks.peers.measure import MEAN, area_records, time_per_instruction
+from benchmarks.place_and_route import SEEDS, PlaceAndRouteError
+from benchmarks.results import RESULTS_FOLDER, Machine, Result, with_ratios, write_results
+from benchmarks.workloads import WORKLOADS
+from vac.fast.compiler import EngineBuildError
+from vac_sim.mismatch import LockstepMismatch
+from vac_sim.model import BuildFailed
+from vac_sim.toolchain import ToolMissing
+
+_COMMAND = "python -m benchmarks.run"
+_PLACED_PREFIXES = ("ecp5.", "up5k.")
+
+_CYCLES = (
+    *((workload.name, f"{workload.name}.cycles_per_rv_instruction", 2) for workload in WORKLOADS),
+    ("mean", f"{MEAN}.cycles_per_rv_instruction", 3),
+    ("total", f"{TOTAL}.cycles_per_rv_instruction", 3),
+    ("Mcycles/s", "simulation.speed", 1),
+)
+_PLACED = (
+    ("COMB", "ecp5.comb", 0),
+    ("FF", "ecp5.ff", 0),
+    ("BRAM", "ecp5.bram", 0),
+    ("DSP", "ecp5.dsp", 0),
+    ("MHz", "ecp5.fmax", 1),
+    ("ns/RV", "ecp5.ns_per_rv_instruction", 1),
+)
+_FAST = tuple((name, f"{name}", 3) for name in (*(workload.name for workload in WORKLOADS), TOTAL))
+
+
+class ResultsUnreadable(RuntimeError):
+    """A file of records is missing or not one."""
+
+
+_FAILURES = (
+    BuildFailed,
+    EngineBuildError,
+    KernelFailed,
+    LockstepMismatch,
+    PlaceAndRouteError,
+    ResultsUnreadable,
+    ToolMissing,
+)
+
+
+def read_results(path: Path) -> list[Result]:
+    """Records that `write_results` wrote. Raises ResultsUnreadable."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [Result(**{**row, "machine": Machine(**row["machine"])}) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ResultsUnreadable(f"cannot read benchmarks/results/{path.name}: {error}") from error
+
+
+def _with_totals(peers: Sequence[Result]) -> list[Result]:
+    """The peers' records, each peer with its cycles of all four kernels per RV instruction."""
+    instructions = sum(workload.reference_instructions for workload in WORKLOADS)
+    cycles = {(record.name, record.peer): record for record in peers}
+    added = []
+    for peer in dict.fromkeys(record.peer for record in peers):
+        runs = [cycles.get((f"{workload.name}.cycles", peer)) for workload in WORKLOADS]
+        found = [run for run in runs if run is not None]
+        if len(found) == len(WORKLOADS):
+            total = sum(run.value for run in found) / instructions
+            name, first = f"{TOTAL}.cycles_per_rv_instruction", found[0]
+            added.append(Result(name, total, "cycles", peer, first.command, machine=first.machine))
+    return [*peers, *added]
+
+
+def _placed(seeds: Sequence[int], command: str) -> list[Result]:
+    # Elaborating the core is not needed for anything else.
+    from benchmarks.core_area import place_on_ecp5, place_on_up5k
+
+    records = area_records("ecp5", place_on_ecp5(seeds), None, command)
+    try:
+        return [*records, *area_records("up5k", place_on_up5k(seeds), None, command)]
+    except PlaceAndRouteError as error:
+        print(f"iCE40 UP5K: no figures.\n{error}", file=sys.stderr)
+        return records
+
+
+def _kept_placement(path: Path) -> list[Result]:
+    """VAC's own placed records of an earlier run, which only `--place` measures again."""
+    if not path.is_file():
+        return []
+    return [record for record in read_results(path) if record.peer is None and record.name.startswith(_PLACED_PREFIXES)]
+
+
+def _table(title: str, columns: Sequence[tuple[str, str, int]], rows: Sequence[tuple[str, dict[str, float]]]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE)
+    table.add_column("", no_wrap=True)
+    for heading, _, _ in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for label, values in rows:
+        cells = [(values.get(name), digits) for _, name, digits in columns]
+        table.add_row(label, *("–" if value is None else f"{value:.{digits}f}" for value, digits in cells))
+    return table
+
+
+def _print_tables(results: Sequence[Result]) -> None:
+    by_subject: dict[str | None, dict[str, float]] = {}
+    for record in results:
+        by_subject.setdefault(record.peer, {})[record.name] = record.value
+    cores = [
+        (peer or "VAC", values)
+        for peer, values in by_subject.items()
+        if f"{MEAN}.cycles_per_rv_instruction" in values or "ecp5.comb" in values
+    ]
+    # Piped output has no width of its own, and a figure cut short is worse than a long line.
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    console.print(_table("Cycles per RV instruction for equal work", _CYCLES, cores))
+    console.print(_table("ECP5 with 8 KiB of memory, median Fmax over seeds", _PLACED, cores))
+
+    own = by_subject[None]
+    speeds = [
+        (trace, {kernel: own[f"{kernel}.{trace}"] for _, kernel, _ in _FAST})
+        for trace in ("fast_plain", "fast_digested", "fast_beams")
+    ]
+    speeds.append((NAIVE, {"fib": by_subject[NAIVE]["fib.fast_beams"]}))
+    console.print(_table("Fast engine, G ticks/s", _FAST, speeds))
+    for reference in ("golden", "fast"):
+        compared = own[f"lockstep.{reference}"]
+        console.print(f"lockstep with {reference}: {compared:,.0f} instructions/s compared", highlight=False)
+
+
+def _measure(quick: bool, seeds: Sequence[int], path: Path, command: str) -> list[Result]:
+    """VAC's records, then the peers'. seeds: of the placer; none to keep the placement of an earlier run."""
+    peers = _with_totals(read_results(RESULTS_FOLDER / "peers.json"))
+    own = [*on_rtl(command), *in_lockstep(quick, command), *on_fast_engine(quick, command)]
+    if seeds:
+        own += _placed(seeds, command)
+    else:
+        kept = [record for record in _kept_placement(path) if not record.name.endswith("ns_per_rv_instruction")]
+        if kept:
+            print("area and Fmax are of an earlier run; --place measures them again", file=sys.stderr)
+        own += kept
+    own += time_per_instruction(own, None, command)
+
+    # Simulation speeds compare only on one kind of processor.
+    cpu = own[0].machine.cpu
+    joined = with_ratios([*own, *peers])
+    return [
+        record if record.name != "simulation.speed" or record.machine.cpu == cpu else original
+        for record, original in zip(joined, [*own, *peers], strict=True)
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the measurement. Returns the exit status: 0, or 1 with one message on standard error."""
+    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="shorter lockstep, fewer repetitions; writes no file")
+    parser.add_argument("--place", action="store_true", help="synthesise, place and route the core too: some minutes")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="placer seeds 1 to N (default 3)")
+    given = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(given)
+    if options.seeds < 1:
+        print(f"error: --seeds is {options.seeds}; give 1 or more", file=sys.stderr)
+        return 1
+    seeds = range(1, options.seeds + 1) if options.place else ()
+    path = RESULTS_FOLDER / "vac.json"
+    try:
+        results = _measure(options.quick, seeds, path, " ".join([_COMMAND, *given]))
+    except _FAILURES as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    _print_tables(results)
+    if not options.quick:
+        write_results(path, results)
+        print(f"written: benchmarks/results/{path.name}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""VAC's kernels do the peers' work, and a kernel that computes something else is not measured."""
+
+from dataclasses import replace
+
+import pytest
+from benchmarks.naive_loop import run_fib
+from benchmarks.own import KernelFailed, _image, _load, _run
+from benchmarks.workloads import WORKLOADS, Workload
+
+from vac.fast.machine import FastMachine, Trace
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=lambda workload: workload.name)
+def test_kernels_compute_what_the_workloads_say(workload: Workload) -> None:
+    machine = FastMachine(Trace.NOTHING)
+    _load(machine, _image(workload), workload)
+    assert _run(machine, workload, "the fast engine") > 0
+    wrong_value = replace(workload, result=workload.result ^ 1)
+    _load(machine, _image(workload), workload)
+    with pytest.raises(KernelFailed, match=f"{workload.name} on the fast engine: computed"):
+        _run(machine, wrong_value, "the fast engine")
+    _load(machine, _image(workload), workload)
+    wrong_memory = replace(workload, check=lambda _: "memory differs")
+    with pytest.raises(KernelFailed, match="memory differs"):
+        _run(machine, wrong_memory, "the fast engine")
+
+
+def test_the_naive_loop_retires_what_the_machine_retires() -> None:
+    fib = next(workload for workload in WORKLOADS if workload.name == "fib")
+    machine = FastMachine(Trace.NOTHING)
+    _load(machine, _image(fib), fib)
+    _run(machine, fib, "the fast engine")
+    value, beams = run_fib()
+    assert (value, len(beams)) == (fib.result, machine.state().tick)
