@@ -114,19 +114,27 @@ def test_damaged_bytes_are_retried_and_change_nothing(library):
 
 
 @pytest.mark.rtl
-def test_repeated_start_is_not_executed_twice(library):
+def test_repeated_request_is_not_executed_twice(library):
     model = SerialModel(library)
     session = LinkSession(model)
-    board = Board(session)
-    board.load(assemble(PROGRAM))
-    for expected in (1, 2):
-        session.write(0x300 + HostRegister.BUDGET, [1])
-        frame = encode_frame(Request.START, 0x55 + expected, ())
-        for _ in range(3):
-            model.write(frame)
-            assert model.read()
-        session.poll()
-        assert board.register(HostRegister.TICK_LOW) == expected
+    Board(session).load(assemble(PROGRAM))
+    session.write(0x300 + HostRegister.BUDGET, [3])
+    session.start()
+    decoder = FrameDecoder()
+
+    def ask_for_beam(number: int) -> tuple[int, ...]:
+        model.write(encode_frame(Request.BEAMS, number, (1,)))
+        while True:
+            received = model.read()
+            assert received
+            for frame in decoder.feed(received):
+                return frame.payload
+
+    number = session._number + 1 & 0xFF
+    assert [ask_for_beam(number)[-1] for _ in range(3)] == [0, 0, 0]
+    assert ask_for_beam(number + 1 & 0xFF)[-1] == 1
+    assert ask_for_beam(number + 2 & 0xFF)[-1] == 2
+    assert ask_for_beam(number + 3 & 0xFF) == ()
 
 
 @pytest.mark.rtl
