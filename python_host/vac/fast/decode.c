@@ -62,7 +62,6 @@ typedef struct {
     uint64_t word;
     const table_row *row;
     uint16_t row_index;
-    uint8_t base; /* variant without knowledge of the instruction before */
     uint32_t a, b, d;
     int a_place, b_place, d_place;
     uint32_t immediate;
@@ -308,7 +307,6 @@ static void fill(vac_machine *m, uint32_t pc, const decoded *one, const decoded 
     r->run = (uint8_t)run;
     r->length = one->row->length;
     r->entry = (uint16_t)(one->exact ? 0 : handler_of(one, one->a_place, one->b_place));
-    r->row = one->row_index;
     hold_leaf(m, pc);
     hold_leaf(m, pc + one->row->length - 1);
 }

@@ -55,7 +55,7 @@ typedef struct record {
     uint8_t run;         /* instructions in the run */
     uint8_t length;
     uint16_t entry; /* handler when entered from elsewhere than the instruction before */
-    uint16_t row;
+    uint16_t reserved;
 } record;
 
 typedef enum { STEP_RETIRED = 0, STEP_TRAPPED, STEP_EVENT, STEP_MISS } step_result;
@@ -113,8 +113,11 @@ void forget_all_code(vac_machine *m);
 step_result fetch(const vac_machine *m, uint32_t pc, uint64_t *word, uint32_t *detail);
 uint64_t field_of(const table_field *field, uint64_t word);
 
-/* step.c */
+/* sqi.c */
 void sqi_catch_up(vac_machine *m);
+void sqi_emit(vac_machine *m, uint32_t value);
+
+/* step.c */
 step_result exact_step(vac_machine *m, vac_stop *stop);
 step_result exact_word(vac_machine *m, uint64_t word, int answered, uint32_t answer, uint32_t refused, vac_stop *stop);
 
