@@ -1,5 +1,6 @@
 """The QPU as it goes into a board: core, frame memory and host link on one serial line."""
 
+from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -100,3 +101,8 @@ class SocTop(wiring.Component):
             self.stopped.eq(soc.stopped),
         ]
         return m
+
+
+def soc_design(soc: Soc) -> str:
+    """RTLIL text of `SocTop`, with the top module `soc`."""
+    return rtlil.convert(SocTop(soc), name="soc", emit_src=False)
