@@ -6,6 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BOARD ?= ulx3s
+PROGRAMS ?= 200
 INPUT ?=
 PROGRAM ?=
 JOBS ?= 1
@@ -35,8 +36,9 @@ lint: setup  ## style, format and types
 	$(PY) -m ruff format --check .
 	.venv/bin/basedpyright
 
-verify: setup  ## formal proofs of the core  [ARGS=...]
-	$(PY) -m vac_hdl.verify $(ARGS)
+verify: setup  ## long campaigns of random programs: golden, fast and RTL  [PROGRAMS=n]
+	$(PY) -m vac.campaigns.differential --programs $(PROGRAMS) --sanitize
+	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
 
 bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=...]
 	$(PY) -m benchmarks.run $(ARGS)
