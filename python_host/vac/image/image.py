@@ -104,7 +104,11 @@ class Image:
             raise ImageError(f"entry point {self.entry:#x} is outside the code segment of {self.code_length} bytes")
         if not 0 <= self.frame <= RETURN_STACK_CELLS:
             raise ImageError(f"frame of {self.frame} locals; the return stack has {RETURN_STACK_CELLS} cells")
-        if self.table_base % 4 or not 0 <= self.table_base <= self.code_length - 4 * self.table_entries:
+        if (
+            self.table_entries < 0
+            or self.table_base % 4
+            or not 0 <= self.table_base <= self.code_length - 4 * self.table_entries
+        ):
             raise ImageError("function table lies outside the code segment or is not aligned to four bytes")
         for index, window in self.windows:
             if not 0 <= index < WINDOWS:
@@ -171,7 +175,7 @@ class Image:
             (length,) = struct.unpack_from("<I", body, len(MAGIC))
             start = len(MAGIC) + 4
             return _from_header(json.loads(body[start : start + length]), body[start + length :])
-        except (KeyError, TypeError, ValueError, struct.error) as error:
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error) as error:
             raise ImageError(f"image header is malformed: {error}") from error
 
     def save(self, path: Path) -> None:
@@ -189,7 +193,22 @@ class Image:
             raise ImageError(f"{path}: {error}") from error
 
 
+def _check_types(header: dict[str, Any]) -> None:
+    """Raises TypeError where a field has another type than `to_bytes` writes: JSON would let 1.5 or "1" pass."""
+    numbers = [header[name] for name in ("isa_version", "entry", "frame", "code_length")] + header["table"]
+    for name, width in (("windows", 5), ("segments", 4)):
+        for row in header[name]:
+            if len(row) != width:
+                raise TypeError(f"an entry of {name} has {len(row)} numbers, not {width}")
+            numbers += row
+    if any(type(number) is not int for number in numbers) or len(header["table"]) != 2:
+        raise TypeError("a number is expected where something else stands")
+    if type(header["name"]) is not str or type(header["has_labels"]) is not bool:
+        raise TypeError("name or has_labels is of another type")
+
+
 def _from_header(header: dict[str, Any], blobs: bytes) -> Image:
+    _check_types(header)
     segments: list[Segment] = []
     position = 0
     for slot, offset, length, size in header["segments"]:
