@@ -3,30 +3,30 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from vac.isa.alu import AluFunction
+from vac.isa.beam import BeamFlag
 from vac.isa.limits import (
     DATA_STACK_CELLS,
     RETURN_STACK_CELLS,
 )
 from vac.isa.traps import Trap
 
-from .decoder import OperandFrom, Peek, UnitCode
-from .micro_op import Step
-from .pipeline import DIRECT, EVENTS, TABLES, Pipeline, is_any
+from .decoder import Peek, UnitCode
+from .micro_op import FIRST_STEP_FLAGS, Step
+from .pipeline import Pipeline
 
 
 def address_stage(p: Pipeline, m: Module) -> None:
     """Resolves operands to stack RAM addresses; an instruction with two results leaves in two steps."""
     control = p.r_control
     op = p.r_op
-    unit = control.unit
     fire = p.r_fire
+    swaps, tables, returns, calls_direct = control.swaps, control.tables, control.returns, control.calls
+    legal = Signal()
     two_steps = Signal()
-    swaps = Signal()
-    tables = Signal()
     m.d.comb += [
-        swaps.eq(unit == UnitCode.SWAP),
-        tables.eq(is_any(unit, *TABLES)),
-        two_steps.eq(control.legal & (swaps | control.post_increment | tables)),
+        # A pointer that grows is a local.
+        legal.eq(control.legal & ~(control.post_increment & p.r_operands["a"].is_stack)),
+        two_steps.eq(legal & control.two_steps),
         fire.eq(p.r_valid & p.o_free & ~p.r_blocked & p.running),
         p.r_free.eq(~p.r_valid | (fire & (~two_steps | p.r_second))),
     ]
@@ -55,10 +55,6 @@ def address_stage(p: Pipeline, m: Module) -> None:
     with m.If((control.peek == Peek.SECOND) | swaps):
         m.d.comb += needed.eq(2)
 
-    returns = Signal()
-    m.d.comb += returns.eq(unit == UnitCode.RETURN)
-    calls_direct = Signal()
-    m.d.comb += calls_direct.eq(unit == UnitCode.CALL)
     callee_fp = Signal(9)
     callee_rp = Signal(10)
     m.d.comb += [callee_fp.eq(p.spec_rp + 1), callee_rp.eq(callee_fp + p.r_frame)]
@@ -66,7 +62,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += caller_rp.eq(p.spec_fp - 1)
 
     m.d.comb += [
-        op.unit.eq(unit),
+        op.unit.eq(control.unit),
         op.opcode.eq(p.r_word[:8]),
         op.pc.eq(p.r_pc),
         op.sequential_pc.eq(p.r_sequential),
@@ -80,7 +76,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.a_cell.eq(Mux(a.is_local, frame_base + a.index, Mux(b.is_stack, sp_under, sp_top))),
         op.b_used.eq(b.is_stack | b.is_local | swaps),
         op.b_cell.eq(Mux(b.is_local, frame_base + b.index, sp_top)),
-        op.b_value.eq(control.b == OperandFrom.VALUE),
+        op.b_value.eq(control.b_is_value),
         op.value.eq(p.r_value),
         op.writes.eq(destination.is_stack | destination.is_local),
         op.pushes.eq(destination.is_stack),
@@ -92,13 +88,20 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.is_signed.eq(control.is_signed),
         op.indexed.eq(control.indexed),
         op.operand_bytes.eq(p.r_word[8:16]),
+        op.flags.eq(control.flags | Mux(op.pushes, BeamFlag.PUSH.value, 0)),
+        op.prepares.eq(tables & ~p.r_second),
+        op.enters.eq(tables & p.r_second),
+        op.reads_memory.eq((control.is_load | tables) & ~p.r_second),
+        op.is_memory.eq((control.is_load | control.is_store | tables) & ~p.r_second),
+        *(op[flag].eq(control[flag] & ~p.r_second) for flag in FIRST_STEP_FLAGS),
+        op.serializes.eq(control.serializes | op.enters),
     ]
     with m.If((control.peek == Peek.SECOND) | swaps):
         m.d.comb += op.a_cell.eq(sp_under)
     with m.If(swaps):
         m.d.comb += [op.writes.eq(1), op.pushes.eq(1), op.cell.eq(sp_top)]
     link = Cat(p.r_sequential[:24], p.spec_frame)
-    with m.If(calls_direct | (unit == UnitCode.TABLE_CALL)):
+    with m.If(control.links):
         m.d.comb += [
             op.value.eq(link),
             op.b_value.eq(1),
@@ -137,7 +140,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
     with m.If(~p.r_second):
         with m.If(p.r_sequential > p.code_length):
             m.d.comb += op.trap.eq(Trap.CODE_BOUNDS)
-        with m.Elif(~control.legal):
+        with m.Elif(~legal):
             m.d.comb += op.trap.eq(Trap.ILLEGAL)
         with m.Elif(beyond_frame):
             m.d.comb += op.trap.eq(Trap.FRAME)
@@ -150,48 +153,11 @@ def address_stage(p: Pipeline, m: Module) -> None:
         with m.Elif(calls_direct & (callee_rp > RETURN_STACK_CELLS)):
             m.d.comb += op.trap.eq(Trap.RETURN_OVERFLOW)
 
-    multiplies = (op.function >= AluFunction.MUL) & (op.function <= AluFunction.MULHS)
-    # Too slow to be forwarded in the cycle in which they are computed.
-    shifts = (op.function >= AluFunction.SHL) & (op.function <= AluFunction.SHRS) | (
-        op.function == AluFunction.SUPERPOSE
-    )
-    divides = (op.function >= AluFunction.DIVU) & (op.function <= AluFunction.REMS)
-    window_write = is_any(unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)
-    first_step = ~p.r_second
-    m.d.comb += [
-        op.late.eq(
-            Mux(
-                unit == UnitCode.ALU,
-                multiplies | divides | shifts,
-                first_step
-                & is_any(
-                    unit,
-                    UnitCode.LOAD,
-                    UnitCode.READ_REGISTER,
-                    UnitCode.JOIN,
-                    UnitCode.WINDOW_LENGTH,
-                    UnitCode.WINDOW_RESTRICT,
-                    *EVENTS,
-                ),
-            )
-        ),
-        # These read or change what older operations may still change.
-        op.serializes.eq(
-            is_any(unit, UnitCode.READ_REGISTER, UnitCode.JOIN, *EVENTS) | window_write | (tables & p.r_second)
-        ),
-        op.prepares.eq(tables & ~p.r_second),
-        op.narrows.eq(unit == UnitCode.WINDOW_NARROW),
-        op.divides.eq((op.unit == UnitCode.ALU) & divides),
-        op.names_window.eq(window_write | (unit == UnitCode.WINDOW_LENGTH)),
-    ]
-
     # Backward branches are predicted taken, and what the branch target buffer marked. A redirect does not wait for the
     # stages ahead.
-    direct = Signal()
     m.d.comb += [
-        direct.eq(is_any(unit, *DIRECT) | ((unit == UnitCode.BRANCH) & p.r_backward)),
-        op.predicted_taken.eq(p.r_marked | direct),
-        p.r_redirect.eq(p.r_valid & direct & ~p.r_marked & ~p.r_blocked & ~p.r_redirected & p.running),
+        op.predicted_taken.eq(p.r_marked | p.r_direct),
+        p.r_redirect.eq(p.r_valid & p.r_direct & ~p.r_marked & ~p.r_blocked & ~p.r_redirected & p.running),
     ]
     m.d.sync += p.r_redirected.eq((p.r_redirected | p.r_redirect) & ~p.r_free)
     with m.If(fire):

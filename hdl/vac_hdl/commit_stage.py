@@ -9,7 +9,6 @@ from vac.isa.limits import (
 )
 from vac.isa.traps import Trap
 
-from .decoder import UnitCode
 from .micro_op import Step
 from .pipeline import Pipeline
 
@@ -71,7 +70,6 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += retires.eq(p.commit & ~is_tail & ~is_prepare)
     p.retires = retires
 
-    brings_value = c.is_event & (c.unit != UnitCode.DEVICE_OUT)
     m.d.comb += p.multiplier.is_signed.eq(c.multiply_signed)
 
     # A store writes in this stage.
@@ -117,7 +115,7 @@ def commit_stage(p: Pipeline, m: Module) -> None:
 
     w = p.w
     result = Signal(32, name="m_result")
-    with m.If(brings_value):
+    with m.If(c.brings_value):
         m.d.comb += result.eq(p.answer_value)
     with m.Else():
         m.d.comb += result.eq(c.result)

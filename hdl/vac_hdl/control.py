@@ -12,7 +12,6 @@ from vac.isa.state_map import (
 )
 from vac.isa.traps import Trap
 
-from .decoder import UnitCode
 from .pipeline import Mode, Pipeline
 
 _DRAIN_CYCLES = 4
@@ -24,7 +23,7 @@ def control(p: Pipeline, m: Module) -> None:
     drain = Signal(range(_DRAIN_CYCLES + 1))
     m.d.sync += [
         p.failed.eq(p.may_commit & ~p.commit),
-        p.halting.eq(p.retires & (c.unit == UnitCode.HALT)),
+        p.halting.eq(p.retires & c.halts),
         p.walk_hit.eq(p.tlb.hit),
         p.walk_at.eq(p.tlb.translation),
     ]

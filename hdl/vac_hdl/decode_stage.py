@@ -2,19 +2,18 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.hdl._ast import Assign
 
 from vac.isa.limits import STACK_OPERAND
 
 from .bundle import Bundle
-from .decoder import CONTROL_FIELDS, OperandFrom
+from .decoder import NIBBLES, TRAVELLING_FIELDS, OperandFrom
 from .pipeline import Pipeline
 
 
 def decode_stage(p: Pipeline, m: Module) -> None:
     """Takes aligned instructions from the fetch unit and hands decoded ones to the address stage."""
-    m.d.comb += p.decoder.word.eq(p.d_word)
     fields = {"valid": 1, "word": 40, "pc": 24, "sequential": 25, "marked": 1}
     fetched = Bundle(fields, "fetched")
     spare = Bundle(fields, "spare")
@@ -28,7 +27,12 @@ def decode_stage(p: Pipeline, m: Module) -> None:
         p.fetch.ready.eq(~spare.valid),
         p.d_spare.eq(spare.valid),
     ]
-    with m.If(~p.d_valid | p.r_free):
+    m.d.comb += [
+        p.decoder.enable.eq(~p.d_valid | p.r_free),
+        p.decoder.opcode.eq(Mux(spare.valid, spare.word[:8], fetched.word[:8])),
+        p.decoder.word.eq(p.d_word),
+    ]
+    with m.If(p.decoder.enable):
         with m.If(spare.valid):
             m.d.sync += _take(p, spare)
         with m.Else():
@@ -39,7 +43,7 @@ def decode_stage(p: Pipeline, m: Module) -> None:
     with m.If(p.r_free):
         m.d.sync += [
             p.r_valid.eq(p.d_valid & ~p.r_redirect),
-            *(p.r_control[name].eq(p.decoder.control[name]) for name in CONTROL_FIELDS),
+            *(p.r_control[name].eq(p.decoder.control[name]) for name in TRAVELLING_FIELDS),
             p.r_word.eq(p.d_word),
             p.r_pc.eq(p.d_pc),
             p.r_sequential.eq(p.d_sequential),
@@ -47,10 +51,12 @@ def decode_stage(p: Pipeline, m: Module) -> None:
             p.r_value.eq(p.decoder.value),
             p.r_frame.eq(p.decoder.frame),
             p.r_offset.eq(p.decoder.offset),
+            p.r_direct.eq(p.decoder.control.jumps | (p.decoder.control.branches & p.decoder.offset[-1])),
             p.r_backward.eq(p.decoder.offset[-1]),
         ]
         for name, operand in p.r_operands.items():
-            _resolve_operand(m, p.d_word, p.decoder.control[name], operand)
+            m.d.sync += operand.index.eq(getattr(p.decoder, f"{name}_index"))
+            _place_operand(m, p.d_word, p.decoder.control[name], operand)
     with m.If(p.r_redirect | p.flush):
         m.d.sync += [p.d_valid.eq(0), spare.valid.eq(0)]
     with m.If(p.flush):
@@ -68,21 +74,15 @@ def _take(p: Pipeline, source: Bundle) -> list[Assign]:
     ]
 
 
-def _resolve_operand(m: Module, word: Signal, kind: Any, operand: Bundle) -> None:
-    """Whether an operand is on the data stack or a local, and which local."""
-    m.d.sync += [operand.index.eq(word[8:16]), operand.is_stack.eq(0), operand.is_local.eq(0)]
+def _place_operand(m: Module, word: Signal, kind: Any, operand: Bundle) -> None:
+    """Whether an operand is on the data stack or a local."""
+    m.d.sync += [operand.is_stack.eq(0), operand.is_local.eq(0)]
     with m.Switch(kind):
-        for code, low in ((OperandFrom.NIBBLE_8, 8), (OperandFrom.NIBBLE_12, 12), (OperandFrom.NIBBLE_16, 16)):
+        for low, code in NIBBLES.items():
             with m.Case(code):
-                nibble = word[low : low + 4]
-                m.d.sync += [
-                    operand.index.eq(nibble),
-                    operand.is_stack.eq(nibble == STACK_OPERAND),
-                    operand.is_local.eq(nibble != STACK_OPERAND),
-                ]
-        with m.Case(OperandFrom.LOCAL_BYTE):
+                is_stack = word[low : low + 4] == STACK_OPERAND
+                m.d.sync += [operand.is_stack.eq(is_stack), operand.is_local.eq(~is_stack)]
+        with m.Case(OperandFrom.LOCAL_BYTE, OperandFrom.LOCAL_OPCODE):
             m.d.sync += operand.is_local.eq(1)
-        with m.Case(OperandFrom.LOCAL_OPCODE):
-            m.d.sync += [operand.index.eq(word[:3]), operand.is_local.eq(1)]
         with m.Case(OperandFrom.STACK):
             m.d.sync += operand.is_stack.eq(1)

@@ -1,20 +1,24 @@
 """Decoder, generated from the instruction table: 40-bit instruction word to control bits.
 
-Combinational. Nothing about any single instruction is written here.
+Nothing about any single instruction is written here.
 """
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module
 from amaranth.lib import data, enum, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from vac.isa.alu import AluFunction, Condition
+from vac.isa.alu import DIVIDING, AluFunction, Condition
+from vac.isa.beam import BeamFlag
 from vac.isa.encoding import Field, FieldKind
 from vac.isa.instruction import Destination, Instruction, Source, Unit
-from vac.isa.limits import STACK_OPERAND
+from vac.isa.limits import CELL_BITS, CODE_ADDRESS_BITS
 from vac.isa.ports import SYSTEM_CALLS, CoreRegister
 from vac.isa.table import INSTRUCTIONS, SUBOPERATION_FIELD, SUBOPERATION_OPCODES
+
+from .word_selection import WordSelection, constant_wiring, field_wiring
 
 WORD_BITS = 40
 
@@ -46,23 +50,71 @@ class Peek(enum.Enum, shape=2):
 UnitCode: Any = enum.Enum("UnitCode", {unit.name: index for index, unit in enumerate(Unit)})
 """Binary code of each execution unit."""
 
-_NIBBLES = {8: OperandFrom.NIBBLE_8, 12: OperandFrom.NIBBLE_12, 16: OperandFrom.NIBBLE_16}
+UNIT_FLAGS: dict[str, frozenset[Unit]] = {
+    "is_load": frozenset({Unit.LOAD}),
+    "is_store": frozenset({Unit.STORE}),
+    "is_event": frozenset({Unit.DEVICE_IN, Unit.DEVICE_OUT, Unit.SYSTEM_CALL}),
+    "brings_value": frozenset({Unit.DEVICE_IN, Unit.SYSTEM_CALL}),
+    "numbered": frozenset({Unit.READ_REGISTER, Unit.MARK, Unit.DEVICE_IN, Unit.DEVICE_OUT, Unit.SYSTEM_CALL}),
+    "swaps": frozenset({Unit.SWAP}),
+    "tables": frozenset({Unit.TABLE_CALL, Unit.TABLE_JUMP}),
+    "links": frozenset({Unit.CALL, Unit.TABLE_CALL}),
+    "calls": frozenset({Unit.CALL}),
+    "returns": frozenset({Unit.RETURN}),
+    "jumps": frozenset({Unit.JUMP, Unit.CALL}),
+    "branches": frozenset({Unit.BRANCH}),
+    "emits": frozenset({Unit.EMIT}),
+    "joins": frozenset({Unit.JOIN}),
+    "halts": frozenset({Unit.HALT}),
+    "narrows": frozenset({Unit.WINDOW_NARROW}),
+    "restricts": frozenset({Unit.WINDOW_RESTRICT}),
+    "names_window": frozenset({Unit.WINDOW_NARROW, Unit.WINDOW_RESTRICT, Unit.WINDOW_LENGTH}),
+    "serializes": frozenset(
+        {
+            *(Unit.READ_REGISTER, Unit.JOIN, Unit.DEVICE_IN, Unit.DEVICE_OUT, Unit.SYSTEM_CALL),
+            *(Unit.WINDOW_NARROW, Unit.WINDOW_RESTRICT),
+        }
+    ),
+}
+"""Control bits that the unit decides, and the units that set them: later stages need not decode the unit again.
+
+links: writes a link cell. serializes: reads or changes what older operations may still change.
+"""
+
+_LATE_UNITS = frozenset(
+    {
+        *(Unit.LOAD, Unit.READ_REGISTER, Unit.JOIN, Unit.WINDOW_LENGTH, Unit.WINDOW_RESTRICT),
+        *(Unit.DEVICE_IN, Unit.DEVICE_OUT, Unit.SYSTEM_CALL),
+    }
+)
+
+FUNCTION_FLAGS: dict[str, frozenset[AluFunction]] = {
+    "multiplies": frozenset({AluFunction.MUL, AluFunction.MULHU, AluFunction.MULHS}),
+    "divides": DIVIDING,
+    "late": frozenset(
+        {
+            *DIVIDING,
+            *(AluFunction.MUL, AluFunction.MULHU, AluFunction.MULHS),
+            *(AluFunction.SHL, AluFunction.SHRU, AluFunction.SHRS, AluFunction.SUPERPOSE),
+        }
+    ),
+}
+"""Control bits that the function of the ALU decides in the units that compute. late: the result is there too late to
+be forwarded in the cycle in which it is computed; so are the results of some other units."""
+
+_UNIT_BEAM_FLAGS = {
+    Unit.DEVICE_IN: BeamFlag.EVENT,
+    Unit.DEVICE_OUT: BeamFlag.EVENT,
+    Unit.SYSTEM_CALL: BeamFlag.EVENT,
+    Unit.EMIT: BeamFlag.EMIT,
+    Unit.JOIN: BeamFlag.JOIN,
+    Unit.MARK: BeamFlag.MARK,
+    Unit.HALT: BeamFlag.HALT,
+}
+
+NIBBLES = {8: OperandFrom.NIBBLE_8, 12: OperandFrom.NIBBLE_12, 16: OperandFrom.NIBBLE_16}
 
 _VALUE_KINDS = (FieldKind.SIGNED, FieldKind.UNSIGNED, FieldKind.SCALED)
-
-
-def _unique_fields(kinds: tuple[FieldKind, ...]) -> list[Field]:
-    found: list[Field] = []
-    for row in INSTRUCTIONS:
-        for field in row.fields:
-            if field.kind in kinds and field not in found:
-                found.append(field)
-    return found
-
-
-VALUE_FIELDS = _unique_fields(_VALUE_KINDS)
-OFFSET_FIELDS = _unique_fields((FieldKind.OFFSET,))
-FRAME_FIELDS = _unique_fields((FieldKind.FRAME,))
 
 CONTROL_FIELDS: dict[str, Any] = {
     "legal": 1,
@@ -73,33 +125,35 @@ CONTROL_FIELDS: dict[str, Any] = {
     "b": OperandFrom,
     "destination": OperandFrom,
     "peek": Peek,
-    "value_select": range(len(VALUE_FIELDS) + 1),
-    "constant": signed(5),
-    "offset_select": range(len(OFFSET_FIELDS)),
-    "frame_select": range(len(FRAME_FIELDS)),
     "size_log2": 2,
     "is_signed": 1,
     "indexed": 1,
     "post_increment": 1,
     "length": 3,
     "arguments": 3,
+    "flags": 8,
+    "b_is_value": 1,
+    **dict.fromkeys(UNIT_FLAGS, 1),
+    **dict.fromkeys(FUNCTION_FLAGS, 1),
+    "two_steps": 1,
 }
+_DECODED_AT_ONCE = ("a", "b", "destination")
+TRAVELLING_FIELDS = {name: shape for name, shape in CONTROL_FIELDS.items() if name not in _DECODED_AT_ONCE}
+"""Control bits that later stages need."""
+
 CONTROL_LAYOUT = data.StructLayout(CONTROL_FIELDS)
 """Control bits of one instruction.
 
 function: what the ALU computes in any unit; where an instruction has no result, the value its beam shows.
-value_select: entry of VALUE_FIELDS, or one past the end for the constant. arguments: cells a system call pops.
+arguments: cells a system call pops. flags: beam flags that are always set. two_steps: two operations in the pipeline,
+where the instruction is legal.
 """
-
-
-def _signed_constant(value: int) -> int:
-    return value - (1 << 32) if value >> 31 else value
 
 
 def _operand(row: Instruction, source: Source, field: Field | None) -> OperandFrom:
     if source is Source.NIBBLE:
         assert field
-        return _NIBBLES[field.low]
+        return NIBBLES[field.low]
     if source is Source.LOCAL:
         return OperandFrom.LOCAL_BYTE if row.field(FieldKind.LOCAL) else OperandFrom.LOCAL_OPCODE
     if source is Source.POP:
@@ -109,10 +163,16 @@ def _operand(row: Instruction, source: Source, field: Field | None) -> OperandFr
     return OperandFrom.NONE
 
 
+def _only_field(unit: Unit) -> Field:
+    """The field `n` of the instructions of a unit, which all have it in one place."""
+    (field,) = {row.fields_by_kind[FieldKind.NUMBER] for row in INSTRUCTIONS if row.unit is unit}
+    return field
+
+
 def _destination(row: Instruction) -> OperandFrom:
     kinds = {Destination.NIBBLE: FieldKind.DESTINATION, Destination.POINTER: FieldKind.POINTER}
     if row.destination in kinds:
-        return _NIBBLES[row.fields_by_kind[kinds[row.destination]].low]
+        return NIBBLES[row.fields_by_kind[kinds[row.destination]].low]
     if row.destination is Destination.LOCAL:
         return OperandFrom.LOCAL_BYTE if row.field(FieldKind.LOCAL) else OperandFrom.LOCAL_OPCODE
     return OperandFrom.STACK if row.destination is Destination.PUSH else OperandFrom.NONE
@@ -129,15 +189,12 @@ def _shown_function(row: Instruction) -> AluFunction:
 
 def control_of(row: Instruction) -> dict[int | str, Any]:
     """Values of CONTROL_LAYOUT for one row of the table."""
-    value = next((field for field in row.fields if field.kind in _VALUE_KINDS), None)
     a = _operand(row, row.a, row.source_a_field)
     if row.a is Source.CONSTANT:
         a = OperandFrom.NONE  # the fixed address zero of the absolute loads and stores
     b = _operand(row, row.b, row.field(FieldKind.SOURCE_B))
-    has_constant = row.b is Source.CONSTANT
     if row.unit is Unit.SWAP:
         a = b = OperandFrom.NONE
-    offset, frame = row.field(FieldKind.OFFSET), row.field(FieldKind.FRAME)
     local_opcode = OperandFrom.LOCAL_OPCODE in (a, _destination(row))
     if local_opcode and row.constant != row.opcode & 7:
         raise ValueError(f"{row.mnemonic}: the short forms keep their local in the low opcode bits")
@@ -150,84 +207,129 @@ def control_of(row: Instruction) -> dict[int | str, Any]:
         "b": b,
         "destination": _destination(row),
         "peek": {Source.PEEK: Peek.TOP, Source.PEEK_SECOND: Peek.SECOND}.get(row.a, Peek.NONE),
-        "value_select": VALUE_FIELDS.index(value) if value and not has_constant else len(VALUE_FIELDS),
-        "constant": _signed_constant(row.constant) if has_constant else 0,
-        "offset_select": OFFSET_FIELDS.index(offset) if offset else 0,
-        "frame_select": FRAME_FIELDS.index(frame) if frame else 0,
         "size_log2": row.access.size_log2 if row.access else 0,
         "is_signed": row.access.is_signed if row.access else 0,
         "indexed": row.is_indexed,
         "post_increment": row.post_increments,
         "length": row.length,
         "arguments": 0,
+        "flags": int(_UNIT_BEAM_FLAGS.get(row.unit, 0)),
+        **{flag: row.unit in units for flag, units in UNIT_FLAGS.items()},
+        **{flag: row.unit is Unit.ALU and row.function in functions for flag, functions in FUNCTION_FLAGS.items()},
+        "late": row.unit in _LATE_UNITS or (row.unit is Unit.ALU and row.function in FUNCTION_FLAGS["late"]),
+        "b_is_value": b is OperandFrom.VALUE,
+        "two_steps": row.unit in (Unit.SWAP, Unit.TABLE_CALL, Unit.TABLE_JUMP) or row.post_increments,
     }
 
 
-class Decoder(wiring.Component):
-    """Combinational decoder.
+def _value_wiring(row: Instruction) -> list[int | None]:
+    """Operand B where it is a value: the immediate extended to a cell and scaled, or the row's constant."""
+    if row.b is Source.CONSTANT:
+        return constant_wiring(row.constant, CELL_BITS)
+    field = next((field for field in row.fields if field.kind in _VALUE_KINDS), None)
+    shift = row.access.size_log2 if field and field.kind is FieldKind.SCALED and row.access else 0
+    return field_wiring(field, CELL_BITS, shift)
 
-    Attributes: word: In(40), little-endian instruction bytes. control: Out. value: Out(32), the immediate extended to a
-    cell and scaled, or the constant. offset: Out(24), sign-extended branch offset. frame: Out(8).
+
+def _index_wiring(row: Instruction, operand: OperandFrom) -> list[int | None]:
+    """Index of the local that an operand names, wherever it names one."""
+    bits: dict[OperandFrom, tuple[int, int]] = {
+        **{code: (low, 4) for low, code in NIBBLES.items()},
+        OperandFrom.LOCAL_BYTE: (8, 8),
+        OperandFrom.LOCAL_OPCODE: (0, 3),
+    }
+    low, width = bits.get(operand, (0, 0))
+    return [low + bit if bit < width else None for bit in range(8)]
+
+
+_ROWS: dict[int, list[Instruction]] = {}
+for _row in INSTRUCTIONS:
+    _ROWS.setdefault(_row.opcode, []).append(_row)
+
+SELECTION = WordSelection(
+    {
+        "value": (CELL_BITS, _value_wiring),
+        "offset": (CODE_ADDRESS_BITS, lambda row: field_wiring(row.field(FieldKind.OFFSET), CODE_ADDRESS_BITS)),
+        "frame": (8, lambda row: field_wiring(row.field(FieldKind.FRAME), 8)),
+        "a_index": (8, lambda row: _index_wiring(row, control_of(row)["a"])),
+        "b_index": (8, lambda row: _index_wiring(row, control_of(row)["b"])),
+        "destination_index": (8, lambda row: _index_wiring(row, control_of(row)["destination"])),
+    },
+    _ROWS,
+)
+
+_ROM_LAYOUT = data.StructLayout({"control": CONTROL_LAYOUT, "columns": SELECTION.width})
+
+
+def _rom_contents() -> list[dict[str, Any]]:
+    """Of several rows behind one opcode the memory holds the first; they differ in few fields. An opcode without an
+    instruction has zeros, hence is not legal."""
+    return [
+        {"control": control_of(_ROWS[opcode][0]), "columns": SELECTION.columns_of(opcode)} if opcode in _ROWS else {}
+        for opcode in range(256)
+    ]
+
+
+class Decoder(wiring.Component):
+    """Decoder: a read-only memory of control bits, and the fields of the instruction word that they select.
+
+    Attributes: opcode: In(8), looked up at the clock edge while `enable`: In(1). word: In(40), the little-endian
+    instruction bytes, from the next cycle on, together with what is decoded from them:
+    control: Out. value: Out(32), the immediate extended to a cell and scaled, or the constant. offset: Out(24),
+    sign-extended branch offset. frame: Out(8). a_index, b_index, destination_index: Out(8), the local where the
+    operand is one.
     """
 
+    opcode: In(8)
+    enable: In(1)
     word: In(WORD_BITS)
     control: Out(CONTROL_LAYOUT)
-    value: Out(32)
-    offset: Out(24)
+    value: Out(CELL_BITS)
+    offset: Out(CODE_ADDRESS_BITS)
     frame: Out(8)
+    a_index: Out(8)
+    b_index: Out(8)
+    destination_index: Out(8)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        rows: dict[int, list[Instruction]] = {}
-        for row in INSTRUCTIONS:
-            rows.setdefault(row.opcode, []).append(row)
+        m.submodules.rom = rom = Memory(shape=_ROM_LAYOUT, depth=256, init=_rom_contents())
+        read = rom.read_port()
+        m.d.comb += [read.addr.eq(self.opcode), read.en.eq(self.enable), self.control.eq(read.data.control)]
         with m.Switch(self.word[0:8]):
-            for opcode, group in rows.items():
+            for opcode in SUBOPERATION_OPCODES:
                 with m.Case(opcode):
-                    if opcode in SUBOPERATION_OPCODES:
-                        with m.Switch(self._bits(SUBOPERATION_FIELD)):
-                            for row in group:
-                                assert row.suboperation is not None
-                                with m.Case(row.suboperation):
-                                    m.d.comb += self.control.eq(CONTROL_LAYOUT.const(control_of(row)))
-                    else:
-                        (row,) = group
-                        m.d.comb += self.control.eq(CONTROL_LAYOUT.const(control_of(row)))
-                        self._check_operands(m, row)
-        self._select(m, self.value, self.control.value_select, VALUE_FIELDS, scale=True)
-        with m.If(self.control.value_select == len(VALUE_FIELDS)):
-            m.d.comb += self.value.eq(self.control.constant)
-        self._select(m, self.offset, self.control.offset_select, OFFSET_FIELDS)
-        self._select(m, self.frame, self.control.frame_select, FRAME_FIELDS)
+                    self._decode_suboperation(m, _ROWS[opcode])
+        self._check_numbers(m)
+        outputs = ("value", "offset", "frame", "a_index", "b_index", "destination_index")
+        SELECTION.connect(m, read.data.columns, self.word, {name: getattr(self, name) for name in outputs})
         return m
 
     def _bits(self, field: Field):
         return self.word[field.low : field.low + field.width]
 
-    def _check_operands(self, m: Module, row: Instruction) -> None:
-        """Legality that hangs on an operand: numbers that exist, pointers that are locals."""
-        number = row.field(FieldKind.NUMBER)
-        if row.unit is Unit.READ_REGISTER:
-            assert number
-            m.d.comb += self.control.legal.eq(self._bits(number) < len(CoreRegister))
-        elif row.unit is Unit.SYSTEM_CALL:
-            assert number
-            m.d.comb += self.control.legal.eq(self._bits(number) < len(SYSTEM_CALLS))
+    def _decode_suboperation(self, m: Module, group: list[Instruction]) -> None:
+        """Sets the control bits in which the rows of one opcode differ."""
+        controls = [control_of(row) for row in group]
+        varying = [name for name in CONTROL_FIELDS if any(control[name] != controls[0][name] for control in controls)]
+        with m.Switch(self._bits(SUBOPERATION_FIELD)):
+            for row, control in zip(group, controls, strict=True):
+                assert row.suboperation is not None
+                with m.Case(row.suboperation):
+                    m.d.comb += [self.control[name].eq(control[name]) for name in varying]
+            with m.Default():
+                m.d.comb += self.control.legal.eq(0)
+
+    def _check_numbers(self, m: Module) -> None:
+        """Legality that hangs on a number: registers and system calls that exist."""
+        number = _only_field(Unit.READ_REGISTER)
+        with m.If((self.control.unit == UnitCode.READ_REGISTER) & (self._bits(number) >= len(CoreRegister))):
+            m.d.comb += self.control.legal.eq(0)
+        number = _only_field(Unit.SYSTEM_CALL)
+        with m.If(self.control.unit == UnitCode.SYSTEM_CALL):
             with m.Switch(self._bits(number)):
                 for call in SYSTEM_CALLS:
                     with m.Case(call.number):
                         m.d.comb += self.control.arguments.eq(len(call.arguments))
-        elif row.post_increments:
-            pointer = row.fields_by_kind[FieldKind.POINTER]
-            m.d.comb += self.control.legal.eq(self._bits(pointer) != STACK_OPERAND)
-
-    def _select(self, m: Module, target: Signal, select: Signal, fields: list[Field], scale: bool = False) -> None:
-        """target <- the selected field, extended, and scaled by the access size where its kind says so."""
-        with m.Switch(select):
-            for index, field in enumerate(fields):
-                with m.Case(index):
-                    bits = self._bits(field)
-                    extended = bits.as_signed() if field.kind.is_signed else bits
-                    if scale and field.kind is FieldKind.SCALED:
-                        extended = (extended << self.control.size_log2)[: field.width + 2]
-                    m.d.comb += target.eq(extended)
+                with m.Default():
+                    m.d.comb += self.control.legal.eq(0)

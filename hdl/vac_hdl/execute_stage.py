@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-from vac.isa.alu import DIVIDING, AluFunction
+from vac.isa.alu import AluFunction
 from vac.isa.beam import BeamFlag
 from vac.isa.limits import (
     ISA_VERSION,
@@ -15,7 +15,7 @@ from vac.isa.traps import Trap
 
 from .arithmetic import condition_holds
 from .decoder import UnitCode
-from .pipeline import DIRECT, EVENTS, TABLES, Pipeline, is_any
+from .pipeline import Pipeline
 
 
 def execute_stage(p: Pipeline, m: Module) -> None:
@@ -34,20 +34,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         p.multiplier.a.eq(x.a),
         p.multiplier.b.eq(x.b),
     ]
-    is_load = Signal()
-    is_store = Signal()
-    is_prepare = Signal()
-    computes = Signal()
-    divides = Signal()
-    multiplies = Signal()
-    m.d.comb += [
-        is_load.eq(unit == UnitCode.LOAD),
-        is_store.eq(unit == UnitCode.STORE),
-        is_prepare.eq(op.prepares),
-        computes.eq(unit == UnitCode.ALU),
-        divides.eq(computes & is_any(op.function, *DIVIDING)),
-        multiplies.eq(computes & is_any(op.function, AluFunction.MUL, AluFunction.MULHU, AluFunction.MULHS)),
-    ]
+    is_prepare = op.prepares
 
     # Results that are not the ALU's.
     special = Signal(32)
@@ -65,7 +52,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
             m.d.comb += [special.eq(kept), is_special.eq(1)]
         with m.Case(UnitCode.TABLE_JUMP):
             m.d.comb += [special.eq(p.table_entry), is_special.eq(1)]
-    with m.If(divides):
+    with m.If(op.divides):
         m.d.comb += [special.eq(divider.result), is_special.eq(1)]
     m.d.comb += p.x_result.eq(Mux(is_special, special, alu.result))
 
@@ -73,7 +60,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     by_zero = Signal()
     divide_waits = Signal()
     m.d.comb += [
-        by_zero.eq(divides & (x.b == 0)),
+        by_zero.eq(op.divides & (x.b == 0)),
         divider.a.eq(x.a),
         divider.b.eq(x.b),
         divider.is_signed.eq((op.function == AluFunction.DIVS) | (op.function == AluFunction.REMS)),
@@ -89,21 +76,21 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     follows_cell = Signal()
     next_pc = Signal(24)
     target = Signal(24)
-    jumps_to_entry = is_any(unit, *TABLES) & ~is_prepare
+    jumps_to_entry = op.enters
     holds = condition_holds(m, comparator, op.condition)
     entry_frame = p.table_entry[24:32]
     table_rp = Signal(9)
     m.d.comb += [
-        follows_cell.eq((unit == UnitCode.RETURN) | jumps_to_entry),
-        taken.eq(((unit == UnitCode.BRANCH) & holds) | is_any(unit, *DIRECT) | follows_cell),
-        target.eq(Mux(unit == UnitCode.RETURN, x.a[:24], Mux(jumps_to_entry, p.table_entry[:24], op.target))),
+        follows_cell.eq(op.returns | jumps_to_entry),
+        taken.eq((op.branches & holds) | op.jumps | follows_cell),
+        target.eq(Mux(op.returns, x.a[:24], Mux(jumps_to_entry, p.table_entry[:24], op.target))),
         next_pc.eq(Mux(taken, target, op.sequential_pc[:24])),
         table_rp.eq(op.fp + entry_frame),
     ]
     redirects = (taken != op.predicted_taken) | follows_cell
 
     # Effective address. A narrowing adds its offset in the same way.
-    narrows = Signal()
+    narrows = op.narrows
     window, translation = p.windows.window, p.windows.translation
     displacement = Signal(32)
     address = Signal(32)
@@ -114,7 +101,6 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     misaligned = Signal()
     bound = Signal(33)
     m.d.comb += [
-        narrows.eq(op.narrows),
         base_part.eq(Mux(narrows, x.a, Mux(is_prepare, x.a << 2, x.a[:28]))),
         offset_part.eq(Mux(op.indexed, (x.b << op.size_log2)[:32], op.value[:22])),
         displacement.eq(base_part + Mux(narrows | is_prepare, 0, offset_part)),
@@ -129,10 +115,10 @@ def execute_stage(p: Pipeline, m: Module) -> None:
             )
         ),
         permission_bad.eq(
-            Mux(narrows, window.permissions == 0, Mux(is_store, ~window.permissions[1], ~window.permissions[0]))
+            Mux(narrows, window.permissions == 0, Mux(op.is_store, ~window.permissions[1], ~window.permissions[0]))
         ),
     ]
-    reads_memory = is_load | is_prepare
+    reads_memory = op.reads_memory
     load_collides = Signal()
     m.d.comb += [
         # One port: a store in M writes in this cycle.
@@ -146,29 +132,13 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     joined = Signal(p.config.label_bits)
     if p.config.label_bits:
         m.d.comb += joined.eq(
-            Mux(unit == UnitCode.JOIN, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0)
+            Mux(op.joins, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0)
         )
     # A swap moves cells; everything else joins what it reads.
-    read_labels = x.labels_a | (x.labels_b & (unit != UnitCode.SWAP).replicate(p.config.label_bits))
+    read_labels = x.labels_a | (x.labels_b & (~op.swaps).replicate(p.config.label_bits))
     m.d.comb += p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0))
 
-    numbered = Signal()
-    is_memory = Signal()
-    flags = Signal(8)
-    emits = unit == UnitCode.EMIT
-    m.d.comb += [
-        numbered.eq(is_any(unit, UnitCode.READ_REGISTER, UnitCode.MARK, *EVENTS)),
-        is_memory.eq(reads_memory | is_store),
-        flags.eq(
-            Mux(taken, BeamFlag.TAKEN.value, 0)
-            | Mux(is_any(unit, *EVENTS), BeamFlag.EVENT.value, 0)
-            | Mux(emits, BeamFlag.EMIT.value, 0)
-            | Mux(unit == UnitCode.JOIN, BeamFlag.JOIN.value, 0)
-            | Mux(unit == UnitCode.MARK, BeamFlag.MARK.value, 0)
-            | Mux(unit == UnitCode.HALT, BeamFlag.HALT.value, 0)
-            | Mux(op.pushes, BeamFlag.PUSH.value, 0)
-        ),
-    ]
+    is_memory = op.is_memory
     trap = Signal(Trap)
     with m.If(op.trap != Trap.NONE):
         m.d.comb += trap.eq(op.trap)
@@ -182,17 +152,14 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.sync += p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush)
     m.d.sync += [
         c.step.eq(op.step),
-        c.is_load.eq(is_load),
-        c.is_store.eq(is_store),
-        c.narrows.eq(narrows),
+        *(c[flag].eq(op[flag]) for flag in ("is_load", "is_store", "is_event", "brings_value", "narrows")),
+        *(c[flag].eq(op[flag]) for flag in ("branches", "emits", "joins", "halts")),
         c.takes_input.eq(takes_input),
         c.lets_output.eq(lets_output),
-        c.is_event.eq(is_any(unit, *EVENTS)),
-        c.late.eq(is_load | multiplies | is_any(unit, *EVENTS)),
+        c.late.eq(op.is_load | op.multiplies | op.is_event),
         c.store_mask.eq(
             (Mux(op.size_log2 == 2, 0b1111, Mux(op.size_log2 == 1, 0b0011, 0b0001)) << displacement[:2])[:4]
         ),
-        c.unit.eq(unit),
         c.opcode.eq(op.opcode),
         c.pc.eq(op.pc),
         c.next_pc.eq(next_pc),
@@ -203,15 +170,15 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         c.taken.eq(taken),
         c.result.eq(p.x_result),
         c.store_data.eq(x.b),
-        c.aux.eq(Mux(jumps_to_entry, p.table_address, Mux(is_memory, address, Mux(numbered, op.operand_bytes, 0)))),
-        c.flags.eq(flags),
+        c.aux.eq(Mux(jumps_to_entry, p.table_address, Mux(is_memory, address, Mux(op.numbered, op.operand_bytes, 0)))),
+        c.flags.eq(op.flags | Mux(taken, BeamFlag.TAKEN.value, 0)),
         c.labels.eq(p.x_labels),
         c.writes.eq(op.writes),
         c.cell.eq(op.cell),
         c.sp.eq(op.sp),
         c.rp.eq(Mux((unit == UnitCode.TABLE_CALL), table_rp, op.rp)),
-        c.fp.eq(Mux(unit == UnitCode.RETURN, op.rp - x.a[24:32], op.fp)),
-        c.is_multiply.eq(multiplies),
+        c.fp.eq(Mux(op.returns, op.rp - x.a[24:32], op.fp)),
+        c.is_multiply.eq(op.multiplies),
         c.multiply_high.eq(op.function != AluFunction.MUL),
         c.multiply_signed.eq(op.function == AluFunction.MULHS),
         c.size_log2.eq(op.size_log2),
@@ -223,7 +190,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         p.m_misaligned.eq(misaligned),
         p.m_bound.eq(bound),
         p.m_window_length.eq(window.length),
-        p.m_narrow.eq(is_any(unit, UnitCode.WINDOW_NARROW, UnitCode.WINDOW_RESTRICT)),
+        p.m_narrow.eq(op.narrows | op.restricts),
         p.m_window.base.eq(Mux(narrows, address, window.base)),
         p.m_window.length.eq(Mux(narrows, x.b, window.length)),
         p.m_window.permissions.eq(Mux(narrows, window.permissions, kept)),

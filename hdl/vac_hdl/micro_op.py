@@ -24,6 +24,12 @@ class Step(enum.Enum, shape=2):
     PREPARE = 2
 
 
+FIRST_STEP_FLAGS = (
+    *("is_load", "is_store", "is_event", "brings_value", "numbered", "swaps", "returns", "jumps", "branches"),
+    *("emits", "joins", "halts", "narrows", "restricts", "names_window", "multiplies", "divides", "late"),
+)
+"""Control bits that hold for the first operation of an instruction alone; the second one only writes."""
+
 MICRO_OP_FIELDS: dict[str, Any] = {
     "step": Step,
     "unit": UnitCode,
@@ -55,20 +61,21 @@ MICRO_OP_FIELDS: dict[str, Any] = {
     "indexed": 1,
     "operand_bytes": 8,
     "trap": Trap,
-    "divides": 1,
+    "flags": 8,
     "prepares": 1,
-    "narrows": 1,
-    "late": 1,
+    "enters": 1,
+    "is_memory": 1,
+    "reads_memory": 1,
+    **dict.fromkeys(FIRST_STEP_FLAGS, 1),
     "serializes": 1,
-    "names_window": 1,
 }
 """A decoded operation with stack RAM addresses.
 
 a_previous: operand A is the previous operation's A (for a pointer increment) or B (for a swap). b_value: operand B is
 `value`, which is also a load's or store's displacement. sp, rp, fp: the stack registers once it has retired.
-operand_bytes: the byte behind the opcode. trap: found while decoding. divides: X takes many cycles. prepares, narrows:
-step is PREPARE, unit is WINDOW_NARROW. late: the result is not there at the end of X. serializes: waits until nothing
-is ahead of it. names_window: looks up a window by number, not by pointer.
+operand_bytes: the byte behind the opcode. trap: found while decoding. flags: beam flags known by now. prepares: step is
+PREPARE. enters: second step of a table call or jump. late: the result is not there at the end of X. serializes: waits
+until nothing is ahead of it. names_window: looks up a window by number, not by pointer.
 """
 
 
@@ -93,12 +100,16 @@ def commit_fields(label_bits: int) -> dict[str, Any]:
         "is_load": 1,
         "is_store": 1,
         "is_event": 1,
+        "brings_value": 1,
         "narrows": 1,
+        "branches": 1,
+        "emits": 1,
+        "joins": 1,
+        "halts": 1,
         "takes_input": 1,
         "lets_output": 1,
         "late": 1,
         "store_mask": 4,
-        "unit": UnitCode,
         "opcode": 8,
         "pc": 24,
         "next_pc": 24,

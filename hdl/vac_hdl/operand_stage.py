@@ -8,7 +8,6 @@ from vac.isa.limits import (
     TABLE_WINDOW,
 )
 
-from .decoder import UnitCode
 from .micro_op import Step
 from .pipeline import Mode, Pipeline
 
@@ -83,7 +82,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         p.o_fire.eq(p.o_valid & ~blocked & p.x_ready & p.running),
         p.o_free.eq(~p.o_valid | p.o_fire),
     ]
-    named = Mux(o.unit == UnitCode.WINDOW_RESTRICT, o.operand_bytes[:4], o.operand_bytes[4:8])
+    named = Mux(o.restricts, o.operand_bytes[:4], o.operand_bytes[4:8])
     m.d.comb += [
         p.windows.enable.eq(p.x_ready | host_reads),
         p.windows.index.eq(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Signal, Value
+from amaranth.hdl import Module, Signal
 from amaranth.lib import enum
 from amaranth.lib.memory import Memory
 
@@ -20,7 +20,7 @@ from vac.isa.traps import Trap
 from .arithmetic import Alu, Comparator, Divider, Multiplier
 from .beam_port import BeamPort
 from .bundle import Bundle
-from .decoder import CONTROL_FIELDS, Decoder, UnitCode
+from .decoder import TRAVELLING_FIELDS, Decoder
 from .digest import Digest
 from .fetch import FetchUnit
 from .memory_access import (
@@ -50,19 +50,6 @@ class Mode(enum.Enum, shape=3):
     """Its answer is weighed."""
     RESTART = 5
     """Fetching starts at the architectural pc."""
-
-
-def is_any(unit: Value, *units: UnitCode) -> Value:
-    """1 where `unit` is one of these."""
-    truth: Value = Const(0, 1)
-    for code in units:
-        truth = truth | (unit == code)
-    return truth
-
-
-EVENTS = (UnitCode.DEVICE_IN, UnitCode.DEVICE_OUT, UnitCode.SYSTEM_CALL)
-TABLES = (UnitCode.TABLE_CALL, UnitCode.TABLE_JUMP)
-DIRECT = (UnitCode.JUMP, UnitCode.CALL)
 
 
 class Pipeline:
@@ -141,7 +128,7 @@ class Pipeline:
         self.d_marked = Signal()
         self.d_spare = Signal()
         self.r_valid = Signal()
-        self.r_control = Bundle(CONTROL_FIELDS, "r_control")
+        self.r_control = Bundle(TRAVELLING_FIELDS, "r_control")
         self.r_operands = {
             name: Bundle({"index": 8, "is_stack": 1, "is_local": 1}, f"r_{name}") for name in ("a", "b", "destination")
         }
@@ -149,6 +136,7 @@ class Pipeline:
         self.r_frame = Signal(8)
         self.r_offset = Signal(24)
         self.r_backward = Signal()
+        self.r_direct = Signal()
         self.r_op = Bundle(MICRO_OP_FIELDS, "r_op")
         self.r_fire = Signal()
         self.r_free = Signal()

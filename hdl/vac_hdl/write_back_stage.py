@@ -12,7 +12,6 @@ from vac.isa.state_map import (
 )
 
 from .bundle import Bundle
-from .decoder import UnitCode
 from .micro_op import Step
 from .pipeline import Mode, Pipeline
 from .signatures import BEAM_LAYOUT, RETIRE_LAYOUT
@@ -53,10 +52,10 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         p.beam_port.beam.tick.eq(p.tick),
         p.beam_port.valid.eq(retires),
         p.beam_port.control.eq(p.beam_control),
-        p.sqi.branch.eq(retires & (w.unit == UnitCode.BRANCH)),
+        p.sqi.branch.eq(retires & w.branches),
         p.sqi.taken.eq(w.taken),
         p.sqi.history_index.eq(w.history_index),
-        p.sqi.emit.eq(retires & (w.unit == UnitCode.EMIT)),
+        p.sqi.emit.eq(retires & w.emits),
         p.sqi.emit_value.eq(w.result),
         p.sqi.refuse.eq(retires & w.flags[BeamFlag.REFUSED.bit_length() - 1]),
         p.sqi.last_of_epoch.eq(p.w_last_of_epoch),
@@ -81,7 +80,7 @@ def _architectural_registers(p: Pipeline, m: Module) -> None:
         m.d.sync += [p.table_entry.eq(p.w_loaded_word), p.table_address.eq(w.aux)]
     with m.If(retires):
         m.d.sync += [p.sp.eq(w.sp), p.rp.eq(w.rp), p.fp.eq(w.fp), p.pc.eq(w.next_pc), p.tick.eq(next_tick)]
-        with m.If(w.unit == UnitCode.JOIN):
+        with m.If(w.joins):
             m.d.sync += p.joins.eq(w.result)
         with m.If(w.is_event):
             m.d.sync += p.answer_valid.eq(0)
