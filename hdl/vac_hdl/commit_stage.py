@@ -103,7 +103,8 @@ def commit_stage(p: Pipeline, m: Module) -> None:
 
     # Where this instruction goes on differs from what was fetched behind it.
     m.d.comb += [
-        p.redirect.eq(p.may_commit & c.redirect),
+        # Whether it commits need not be waited for: where it does not, the core stops or restarts.
+        p.redirect.eq(p.m_valid & c.redirect & p.running),
         p.redirect_pc.eq(c.next_pc),
         p.fetch.learn.eq(p.may_commit & c.learn & (c.trap == Trap.NONE)),
         p.fetch.learn_last.eq(c.pc + (c.length - 1)[:3]),

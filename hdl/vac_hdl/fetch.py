@@ -30,6 +30,9 @@ where the target lies in its word."""
 
 QUEUE_WORDS = 4
 
+_QUICK_TAG_BITS = 5
+"""So many bits of an address decide at once whether a branch is known there."""
+
 QUEUE_ENTRY_FIELDS: dict[str, Any] = {"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT}
 
 
@@ -94,6 +97,7 @@ class FetchUnit(wiring.Component):
         entry_valid = Signal()
         accept = Signal()
         hit = Signal()
+        mistaken = Signal()
         hit_target = Signal(CODE_ADDRESS_BITS)
         dropping = Signal()
         m.d.comb += dropping.eq(self.redirect | resync)
@@ -105,16 +109,20 @@ class FetchUnit(wiring.Component):
         requested_byte = Signal(2)
         out_of_page = Signal()
         waiting = Signal(CODE_ADDRESS_BITS)
+        next_word = Signal(WORD_ADDRESS_BITS)
+        following = Signal(WORD_ADDRESS_BITS)
+        m.d.comb += next_word.eq(requested_word + 1)
+        m.d.sync += following.eq(next_word)
         with m.If(self.redirect):
             m.d.comb += Cat(byte, word).eq(self.redirect_pc)
         with m.Elif(resync):
             m.d.comb += Cat(byte, word).eq(resync_pc)
-        with m.Elif(out_of_page):
-            m.d.comb += Cat(byte, word).eq(waiting)
+        with m.Elif(mistaken | out_of_page):
+            m.d.comb += Cat(byte, word).eq(Mux(mistaken, Cat(Const(0, 2), following), waiting))
         with m.Elif(hit):
             m.d.comb += Cat(byte, word).eq(hit_target)
         with m.Else():
-            m.d.comb += Cat(byte, word).eq(Mux(requested, Cat(Const(0, 2), requested_word + 1), waiting))
+            m.d.comb += Cat(byte, word).eq(Mux(requested, Cat(Const(0, 2), next_word), waiting))
 
         request = Signal()
         m.d.comb += [
@@ -135,20 +143,30 @@ class FetchUnit(wiring.Component):
             requested_byte.eq(byte),
         ]
         mark = Signal(MARK_LAYOUT)
-        self._branch_target_buffer(m, word, requested_word, requested_byte, mark, hit_target, resync, resync_pc)
+        other_branch = Signal()
+        self._branch_target_buffer(
+            m, word, requested_word, requested_byte, mark, other_branch, hit_target, resync, resync_pc
+        )
+        # A word behind a mark that turns out to be another branch's is dropped, and fetching goes on as without it.
+        m.d.sync += mistaken.eq(entry_valid & mark.present & other_branch & ~dropping)
         m.d.comb += [
             hit.eq(requested & mark.present),
-            entry_valid.eq(requested & ~out_of_page),
+            entry_valid.eq(requested & ~out_of_page & ~mistaken),
             entry.data.eq(self.bus.data),
             entry.word.eq(requested_word),
             entry.mark.eq(mark),
         ]
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
-        self._align(m, entry, entry_valid, requested, dropping, start_byte, accept, resync, resync_pc)
+        self._align(m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc)
         return m
 
-    def _branch_target_buffer(self, m, word, requested_word, requested_byte, mark, target, resync, resync_pc) -> None:
-        """Looks `word` up; one cycle later `mark` and `target` tell of `requested_word`."""
+    def _branch_target_buffer(
+        self, m, word, requested_word, requested_byte, mark, other_branch, target, resync, resync_pc
+    ) -> None:
+        """Looks `word` up; one cycle later `mark` and `target` tell of `requested_word`.
+
+        `mark` judges by the low bits of the address alone; `other_branch`, which comes later, by all.
+        """
         bits = self._config.branch_target_bits
         if bits < 0:
             return
@@ -192,18 +210,27 @@ class FetchUnit(wiring.Component):
         m.d.sync += collided.eq(self.learn & ~known & (learned_word[:bits] == word[:bits]))
         m.d.comb += [
             mark.present.eq(
-                found & ~collided & (read.data.tag == requested_word[bits:]) & (requested_byte <= read.data.last_byte)
+                found
+                & ~collided
+                & (read.data.tag[:_QUICK_TAG_BITS] == requested_word[bits : bits + _QUICK_TAG_BITS])
+                & (requested_byte <= read.data.last_byte)
             ),
+            other_branch.eq(read.data.tag[_QUICK_TAG_BITS:] != requested_word[bits + _QUICK_TAG_BITS :]),
             mark.first_byte.eq(read.data.first_byte),
             mark.spans.eq(read.data.spans),
             mark.target_byte.eq(read.data.target[:2]),
             target.eq(read.data.target),
         ]
 
-    def _align(self, m, entry, entry_valid, requested, dropping, start_byte, accept, resync, resync_pc) -> None:
+    def _align(self, m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc) -> None:
         """Queue of words, and the instruction at its head."""
-        queue = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
+        stored = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
+        queue = [Bundle(QUEUE_ENTRY_FIELDS, f"judged_{index}") for index in range(QUEUE_WORDS)]
         count = Signal(range(QUEUE_WORDS + 1))
+        for index in range(QUEUE_WORDS):
+            m.d.comb += queue[index].eq(stored[index])
+            with m.If(mistaken & (count == index + 1)):
+                m.d.comb += queue[index].mark.present.eq(0)
         offset = Signal(2)
         first, second = queue[0], queue[1]
         window = Cat(first.data, second.data)
@@ -268,8 +295,8 @@ class FetchUnit(wiring.Component):
                     with m.Case(amount):
                         m.d.comb += shifted[index].eq(queue[min(index + amount, QUEUE_WORDS - 1)])
             with m.If(entry_valid & (left == index)):
-                m.d.sync += queue[index].eq(entry)
+                m.d.sync += stored[index].eq(entry)
             with m.Else():
-                m.d.sync += queue[index].eq(shifted[index])
+                m.d.sync += stored[index].eq(shifted[index])
         with m.If(dropping):
             m.d.sync += [count.eq(0), offset.eq(start_byte)]

@@ -34,15 +34,16 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     waits: Value = Const(0, 1)
     operand, labels = {}, {}
     for name, port in (("a", p.cell_read_a), ("b", p.cell_read_b)):
-        cell, used = o[f"{name}_cell"], o[f"{name}_used"]
+        used = o[f"{name}_used"]
         in_x, in_m, in_w = (Signal(name=f"{name}_in_{stage}") for stage in "xmw")
         operand[name] = Signal(32, name=f"o_{name}")
         labels[name] = Signal(p.config.label_bits, name=f"o_labels_{name}")
         stored_labels = (p.label_read_a if name == "a" else p.label_read_b).data if p.config.label_bits else 0
+        is_x, is_m, is_w = _cell_matches(p, m, name)
         m.d.comb += [
-            in_x.eq(used & p.x_valid & p.x.op.writes & (p.x.op.cell == cell)),
-            in_m.eq(used & p.m_valid & p.m.writes & (p.m.cell == cell)),
-            in_w.eq(used & p.w_valid & p.w.writes & (p.w.cell == cell)),
+            in_x.eq(used & p.x_valid & p.x.op.writes & is_x),
+            in_m.eq(used & p.m_valid & p.m.writes & is_m),
+            in_w.eq(used & p.w_valid & p.w.writes & is_w),
         ]
         with m.If(~used):
             m.d.comb += [operand[name].eq(0), labels[name].eq(0)]
@@ -117,3 +118,22 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         ]
     with m.If(p.flush):
         m.d.sync += p.x_valid.eq(0)
+
+
+def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Signal]:
+    """Whether an operand's cell is the one that the operations in X, M and W write, if they write any.
+
+    Compared while the operation is in R, against what stands one stage ahead of where it will stand then.
+    """
+    is_x, is_m, is_w = (Signal(name=f"{name}_is_{stage}") for stage in "xmw")
+    cell = p.r_op[f"{name}_cell"]
+    with m.If(p.r_fire):
+        m.d.sync += [
+            # An operation in O moves to X when another takes its place.
+            is_x.eq(Mux(p.o_valid, cell == p.o.cell, cell == p.x.op.cell)),
+            is_m.eq(cell == p.x.op.cell),
+            is_w.eq(cell == p.m.cell),
+        ]
+    with m.Else():
+        m.d.sync += [is_m.eq(is_x), is_w.eq(is_m)]
+    return is_x, is_m, is_w
