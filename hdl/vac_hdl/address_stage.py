@@ -10,6 +10,7 @@ from vac.isa.limits import (
 )
 from vac.isa.traps import Trap
 
+from .arithmetic import ALU_LAYOUT, alu_control
 from .decoder import Peek, UnitCode
 from .micro_op import FIRST_STEP_FLAGS, Step
 from .pipeline import Pipeline
@@ -71,7 +72,8 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.backward.eq(p.r_backward),
         op.marked.eq(p.r_marked),
         op.function.eq(control.function),
-        op.condition.eq(control.condition),
+        op.alu.eq(control.alu),
+        *(op[field].eq(control[field]) for field in ("condition", "equality", "relation_signed", "relation_inverted")),
         op.a_used.eq(a.is_stack | a.is_local | (control.peek != Peek.NONE) | swaps | returns),
         op.a_cell.eq(Mux(a.is_local, frame_base + a.index, Mux(b.is_stack, sp_under, sp_top))),
         op.b_used.eq(b.is_stack | b.is_local | swaps),
@@ -106,6 +108,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
             op.value.eq(link),
             op.b_value.eq(1),
             op.function.eq(AluFunction.PASS_B),
+            op.alu.eq(ALU_LAYOUT.const(alu_control(AluFunction.PASS_B))),
             op.writes.eq(1),
             op.cell.eq(p.spec_rp + DATA_STACK_CELLS),
             op.fp.eq(callee_fp),
@@ -127,6 +130,13 @@ def address_stage(p: Pipeline, m: Module) -> None:
             op.b_used.eq(0),
             op.b_value.eq(1),
             op.function.eq(Mux(swaps, AluFunction.PASS_A, AluFunction.ADD)),
+            op.alu.eq(
+                Mux(
+                    swaps,
+                    ALU_LAYOUT.const(alu_control(AluFunction.PASS_A)).as_value(),
+                    ALU_LAYOUT.const(alu_control(AluFunction.ADD)).as_value(),
+                )
+            ),
             op.value.eq(Const(1) << control.size_log2),
             op.writes.eq(1),
             op.pushes.eq(0),
@@ -157,6 +167,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
     # stages ahead.
     m.d.comb += [
         op.predicted_taken.eq(p.r_marked | p.r_direct),
+        op.redirects.eq(op.returns | op.enters | (p.r_marked & ~(control.branches | control.jumps))),
         p.r_redirect.eq(p.r_valid & p.r_direct & ~p.r_marked & ~p.r_blocked & ~p.r_redirected & p.running),
     ]
     m.d.sync += p.r_redirected.eq((p.r_redirected | p.r_redirect) & ~p.r_free)

@@ -1,127 +1,185 @@
 """Arithmetic units of the stack core (see `vac.isa.alu` for what they compute)."""
 
+from typing import Any, NamedTuple
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from vac.isa.alu import AluFunction as F
 from vac.isa.alu import Condition
 
 
+class Relation(NamedTuple):
+    """What the comparator is asked: whether two cells are equal or whether A is below B, or the opposite."""
+
+    equality: int
+    is_signed: int
+    inverted: int
+
+
+RELATION_OF_CONDITION = {
+    Condition.EQ: Relation(1, 0, 0),
+    Condition.NE: Relation(1, 0, 1),
+    Condition.LTU: Relation(0, 0, 0),
+    Condition.LTS: Relation(0, 1, 0),
+    Condition.GEU: Relation(0, 0, 1),
+    Condition.GES: Relation(0, 1, 1),
+}
+RELATION_OF_FUNCTION = {
+    F.EQ: RELATION_OF_CONDITION[Condition.EQ],
+    F.NE: RELATION_OF_CONDITION[Condition.NE],
+    F.LTU: RELATION_OF_CONDITION[Condition.LTU],
+    F.LTS: RELATION_OF_CONDITION[Condition.LTS],
+}
+
+
 class Comparator(wiring.Component):
     """Combinational compare of two cells.
 
-    Attributes: a, b: In(32). equal, below_unsigned, below_signed: Out(1).
+    Attributes: a, b: In(32). equality, is_signed, inverted: In(1), the relation. holds: Out(1).
     """
 
     a: In(32)
     b: In(32)
-    equal: Out(1)
-    below_unsigned: Out(1)
-    below_signed: Out(1)
+    equality: In(1)
+    is_signed: In(1)
+    inverted: In(1)
+    holds: Out(1)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        difference = Signal(33)
+        difference = Signal(34)
+        equal = Signal()
         m.d.comb += [
-            difference.eq(self.a - self.b),
-            self.equal.eq(self.a == self.b),
-            self.below_unsigned.eq(difference[32]),
-            self.below_signed.eq(Mux(self.a[31] ^ self.b[31], self.a[31], difference[32])),
+            equal.eq(self.a == self.b),
+            difference.eq(
+                Cat(self.a, self.a[31] & self.is_signed).as_signed()
+                - Cat(self.b, self.b[31] & self.is_signed).as_signed()
+            ),
+            self.holds.eq(Mux(self.equality, equal, difference[33]) ^ self.inverted),
         ]
         return m
 
 
-def condition_holds(m: Module, comparator: Comparator, condition: Signal) -> Signal:
-    """Truth of a branch condition, for a comparator whose operands are set."""
-    truth = Signal(name="condition_holds")
-    with m.Switch(condition):
-        for code, value in (
-            (Condition.EQ, comparator.equal),
-            (Condition.NE, ~comparator.equal),
-            (Condition.LTU, comparator.below_unsigned),
-            (Condition.LTS, comparator.below_signed),
-            (Condition.GEU, ~comparator.below_unsigned),
-            (Condition.GES, ~comparator.below_signed),
-        ):
-            with m.Case(code):
-                m.d.comb += truth.eq(value)
-    return truth
+class Quick(enum.Enum, shape=3):
+    """Where the ALU's quick result comes from."""
+
+    LOGIC = 0
+    SUM = 1
+    RELATION = 2
+    A = 4
+    """Operand A, also with its low part extended."""
+
+
+LOGIC_FUNCTIONS = (F.AND, F.OR, F.XOR, F.PASS_B)
+_SUMS = (F.ADD, F.SUB, F.REVERSE_SUB)
+_SHIFTS = (F.SHL, F.SHRU, F.SHRS)
+_EXTENSIONS = (F.SIGN_EXTEND_8, F.SIGN_EXTEND_16)
+
+ALU_FIELDS: dict[str, Any] = {
+    "quick": Quick,
+    "logic": range(len(LOGIC_FUNCTIONS)),
+    "negate_a": 1,
+    "negate_b": 1,
+    "extend_8": 1,
+    "extend_16": 1,
+    "shifts": 1,
+    "shifts_left": 1,
+    "shifts_sign": 1,
+    "superposes": 1,
+}
+ALU_LAYOUT = data.StructLayout(ALU_FIELDS)
+"""Control bits of the ALU."""
+
+
+def alu_control(function: F) -> dict[str, Any]:
+    """Values of ALU_FIELDS for a function; multiplication and division are not the ALU's."""
+    if function in _SUMS:
+        quick = Quick.SUM
+    elif function in RELATION_OF_FUNCTION:
+        quick = Quick.RELATION
+    elif function is F.PASS_A or function in _EXTENSIONS:
+        quick = Quick.A
+    else:
+        quick = Quick.LOGIC
+    return {
+        "quick": quick,
+        "logic": LOGIC_FUNCTIONS.index(function) if function in LOGIC_FUNCTIONS else 0,
+        "negate_a": function is F.REVERSE_SUB,
+        "negate_b": function is F.SUB,
+        "extend_8": function is F.SIGN_EXTEND_8,
+        "extend_16": function is F.SIGN_EXTEND_16,
+        "shifts": function in _SHIFTS,
+        "shifts_left": function is F.SHL,
+        "shifts_sign": function is F.SHRS,
+        "superposes": function is F.SUPERPOSE,
+    }
 
 
 class Alu(wiring.Component):
     """Combinational functions: all but multiplication and division.
 
-    Attributes: function: In(AluFunction). a, b: In(32). compare results are given in: equal, below_unsigned,
-    below_signed: In(1). result: Out(32). quick_result: Out(32), the result of all functions but shifts and SUPERPOSE.
+    Attributes: control: In(ALU_LAYOUT). a, b: In(32). relation: In(1), what the comparator found. result: Out(32).
+    quick_result: Out(32), the result of all functions but shifts and SUPERPOSE.
     """
 
-    function: In(F)
+    control: In(ALU_LAYOUT)
     a: In(32)
     b: In(32)
-    equal: In(1)
-    below_unsigned: In(1)
-    below_signed: In(1)
+    relation: In(1)
     result: Out(32)
     quick_result: Out(32)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        negate_a = Signal()
-        negate_b = Signal()
+        control = self.control
         total = Signal(32)
+        logic = Signal(32)
+        extended = Signal(32)
         m.d.comb += [
-            negate_a.eq(self.function == F.REVERSE_SUB),
-            negate_b.eq(self.function == F.SUB),
-            total.eq((self.a ^ negate_a.replicate(32)) + (self.b ^ negate_b.replicate(32)) + (negate_a | negate_b)),
+            total.eq(
+                (self.a ^ control.negate_a.replicate(32))
+                + (self.b ^ control.negate_b.replicate(32))
+                + (control.negate_a | control.negate_b)
+            ),
+            extended.eq(self.a),
         ]
+        with m.If(control.extend_8):
+            m.d.comb += extended[8:].eq(self.a[7].replicate(24))
+        with m.If(control.extend_16):
+            m.d.comb += extended[16:].eq(self.a[15].replicate(16))
+        with m.Switch(control.logic):
+            for code, value in enumerate((self.a & self.b, self.a | self.b, self.a ^ self.b, self.b)):
+                with m.Case(code):
+                    m.d.comb += logic.eq(value)
+        with m.Switch(control.quick):
+            with m.Case(Quick.LOGIC):
+                m.d.comb += self.quick_result.eq(logic)
+            with m.Case(Quick.SUM):
+                m.d.comb += self.quick_result.eq(total)
+            with m.Case(Quick.RELATION):
+                m.d.comb += self.quick_result.eq(self.relation)
+            with m.Default():
+                m.d.comb += self.quick_result.eq(extended)
         shifted = self._shift(m)
         superposed = self._superpose(m)
-        with m.Switch(self.function):
-            with m.Case(F.SHL, F.SHRU, F.SHRS):
-                m.d.comb += self.result.eq(shifted)
-            with m.Case(F.SUPERPOSE):
-                m.d.comb += self.result.eq(superposed)
-            with m.Default():
-                m.d.comb += self.result.eq(self.quick_result)
-        with m.Switch(self.function):
-            with m.Case(F.ADD, F.SUB, F.REVERSE_SUB):
-                m.d.comb += self.quick_result.eq(total)
-            with m.Case(F.AND):
-                m.d.comb += self.quick_result.eq(self.a & self.b)
-            with m.Case(F.OR):
-                m.d.comb += self.quick_result.eq(self.a | self.b)
-            with m.Case(F.XOR):
-                m.d.comb += self.quick_result.eq(self.a ^ self.b)
-            with m.Case(F.EQ):
-                m.d.comb += self.quick_result.eq(self.equal)
-            with m.Case(F.NE):
-                m.d.comb += self.quick_result.eq(~self.equal)
-            with m.Case(F.LTU):
-                m.d.comb += self.quick_result.eq(self.below_unsigned)
-            with m.Case(F.LTS):
-                m.d.comb += self.quick_result.eq(self.below_signed)
-            with m.Case(F.SIGN_EXTEND_8):
-                m.d.comb += self.quick_result.eq(self.a[:8].as_signed())
-            with m.Case(F.SIGN_EXTEND_16):
-                m.d.comb += self.quick_result.eq(self.a[:16].as_signed())
-            with m.Case(F.PASS_A):
-                m.d.comb += self.quick_result.eq(self.a)
-            with m.Case(F.PASS_B):
-                m.d.comb += self.quick_result.eq(self.b)
+        with m.If(control.shifts):
+            m.d.comb += self.result.eq(shifted)
+        with m.Elif(control.superposes):
+            m.d.comb += self.result.eq(superposed)
+        with m.Else():
+            m.d.comb += self.result.eq(self.quick_result)
         return m
 
     def _shift(self, m: Module) -> Signal:
         """One right shifter; a left shift is a right shift of the mirrored cell."""
-        left = Signal(name="shift_left")
-        fill = Signal(name="shift_fill")
+        left = self.control.shifts_left
         source = Signal(signed(33), name="shift_source")
         right = Signal(32, name="shift_right")
         result = Signal(32, name="shift_result")
         m.d.comb += [
-            left.eq(self.function == F.SHL),
-            fill.eq((self.function == F.SHRS) & self.a[31]),
-            source.eq(Cat(Mux(left, self.a[::-1], self.a), fill)),
+            source.eq(Cat(Mux(left, self.a[::-1], self.a), self.control.shifts_sign & self.a[31])),
             right.eq(source >> self.b[:5]),
             result.eq(Mux(left, right[::-1], right)),
         ]

@@ -18,6 +18,7 @@ from vac.isa.limits import CELL_BITS, CODE_ADDRESS_BITS
 from vac.isa.ports import SYSTEM_CALLS, CoreRegister
 from vac.isa.table import INSTRUCTIONS, SUBOPERATION_FIELD, SUBOPERATION_OPCODES
 
+from .arithmetic import ALU_LAYOUT, RELATION_OF_CONDITION, RELATION_OF_FUNCTION, alu_control
 from .word_selection import WordSelection, constant_wiring, field_wiring
 
 WORD_BITS = 40
@@ -120,7 +121,11 @@ CONTROL_FIELDS: dict[str, Any] = {
     "legal": 1,
     "unit": UnitCode,
     "function": AluFunction,
+    "alu": ALU_LAYOUT,
     "condition": Condition,
+    "equality": 1,
+    "relation_signed": 1,
+    "relation_inverted": 1,
     "a": OperandFrom,
     "b": OperandFrom,
     "destination": OperandFrom,
@@ -144,7 +149,8 @@ TRAVELLING_FIELDS = {name: shape for name, shape in CONTROL_FIELDS.items() if na
 CONTROL_LAYOUT = data.StructLayout(CONTROL_FIELDS)
 """Control bits of one instruction.
 
-function: what the ALU computes in any unit; where an instruction has no result, the value its beam shows.
+function: what the ALU computes in any unit; where an instruction has no result, the value its beam shows. alu: the same
+as the ALU's control bits. equality, relation_signed, relation_inverted: what is compared, be it for a branch or a cell.
 arguments: cells a system call pops. flags: beam flags that are always set. two_steps: two operations in the pipeline,
 where the instruction is legal.
 """
@@ -195,14 +201,20 @@ def control_of(row: Instruction) -> dict[int | str, Any]:
     b = _operand(row, row.b, row.field(FieldKind.SOURCE_B))
     if row.unit is Unit.SWAP:
         a = b = OperandFrom.NONE
+    function = _shown_function(row)
+    relation = RELATION_OF_FUNCTION.get(function, RELATION_OF_CONDITION[row.condition])
     local_opcode = OperandFrom.LOCAL_OPCODE in (a, _destination(row))
     if local_opcode and row.constant != row.opcode & 7:
         raise ValueError(f"{row.mnemonic}: the short forms keep their local in the low opcode bits")
     return {
         "legal": 1,
         "unit": UnitCode[row.unit.name],
-        "function": _shown_function(row),
+        "function": function,
+        "alu": alu_control(function),
         "condition": row.condition,
+        "equality": relation.equality,
+        "relation_signed": relation.is_signed,
+        "relation_inverted": relation.inverted,
         "a": a,
         "b": b,
         "destination": _destination(row),
@@ -316,7 +328,8 @@ class Decoder(wiring.Component):
             for row, control in zip(group, controls, strict=True):
                 assert row.suboperation is not None
                 with m.Case(row.suboperation):
-                    m.d.comb += [self.control[name].eq(control[name]) for name in varying]
+                    values = CONTROL_LAYOUT.const(control)
+                    m.d.comb += [self.control[name].eq(values[name]) for name in varying]
             with m.Default():
                 m.d.comb += self.control.legal.eq(0)
 

@@ -13,7 +13,6 @@ from vac.isa.limits import (
 from vac.isa.ports import SYSTEM_CALLS, CoreRegister
 from vac.isa.traps import Trap
 
-from .arithmetic import condition_holds
 from .decoder import UnitCode
 from .pipeline import Pipeline
 
@@ -25,12 +24,13 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += [
         comparator.a.eq(x.a),
         comparator.b.eq(x.b),
-        alu.function.eq(op.function),
+        comparator.equality.eq(op.equality),
+        comparator.is_signed.eq(op.relation_signed),
+        comparator.inverted.eq(op.relation_inverted),
+        alu.control.eq(op.alu),
         alu.a.eq(x.a),
         alu.b.eq(x.b),
-        alu.equal.eq(comparator.equal),
-        alu.below_unsigned.eq(comparator.below_unsigned),
-        alu.below_signed.eq(comparator.below_signed),
+        alu.relation.eq(comparator.holds),
         p.multiplier.a.eq(x.a),
         p.multiplier.b.eq(x.b),
     ]
@@ -77,17 +77,16 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     next_pc = Signal(24)
     target = Signal(24)
     jumps_to_entry = op.enters
-    holds = condition_holds(m, comparator, op.condition)
     entry_frame = p.table_entry[24:32]
     table_rp = Signal(9)
     m.d.comb += [
         follows_cell.eq(op.returns | jumps_to_entry),
-        taken.eq((op.branches & holds) | op.jumps | follows_cell),
+        taken.eq((op.branches & comparator.holds) | op.jumps | follows_cell),
         target.eq(Mux(op.returns, x.a[:24], Mux(jumps_to_entry, p.table_entry[:24], op.target))),
         next_pc.eq(Mux(taken, target, op.sequential_pc[:24])),
         table_rp.eq(op.fp + entry_frame),
     ]
-    redirects = (taken != op.predicted_taken) | follows_cell
+    redirects = op.redirects | (op.branches & (comparator.holds ^ op.predicted_taken))
 
     # Effective address. A narrowing adds its offset in the same way.
     narrows = op.narrows
@@ -164,7 +163,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         c.pc.eq(op.pc),
         c.next_pc.eq(next_pc),
         c.length.eq(op.length),
-        c.redirect.eq(redirects & (trap == Trap.NONE) & ~is_prepare),
+        c.redirect.eq(redirects),
         c.learn.eq(taken & ~follows_cell & ~op.marked),
         c.forget.eq(op.marked & ~taken & ~op.backward),
         c.taken.eq(taken),

@@ -8,7 +8,7 @@ it (code that overlaps itself), the mark is dropped and fetching starts again th
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -33,17 +33,13 @@ QUEUE_WORDS = 4
 _QUICK_TAG_BITS = 5
 """So many bits of an address decide at once whether a branch is known there."""
 
-QUEUE_ENTRY_FIELDS: dict[str, Any] = {"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT}
-
-
-def instruction_length(opcode):
-    """Length in bytes from the opcode's top three bits."""
-    length = Signal(3, name="length")
-    return length, length.eq(
-        Mux(opcode[7],
-            Mux(opcode[6], LENGTH_BY_GROUP[6], Mux(opcode[5], LENGTH_BY_GROUP[5], LENGTH_BY_GROUP[4])),
-            Mux(opcode[6], Mux(opcode[5], LENGTH_BY_GROUP[3], LENGTH_BY_GROUP[2]), LENGTH_BY_GROUP[0]))
-    )  # fmt: skip
+QUEUE_ENTRY_FIELDS: dict[str, Any] = {
+    "data": 32,
+    "word": WORD_ADDRESS_BITS,
+    "mark": MARK_LAYOUT,
+    **{f"end_{byte}": 4 for byte in range(4)},
+}
+"""One word of code. end_k: where an instruction that starts in byte k would end, counted from the word's byte 0."""
 
 
 class FetchUnit(wiring.Component):
@@ -156,6 +152,9 @@ class FetchUnit(wiring.Component):
             entry.word.eq(requested_word),
             entry.mark.eq(mark),
         ]
+        lengths = Array(LENGTH_BY_GROUP)
+        for index in range(4):
+            m.d.comb += entry[f"end_{index}"].eq(lengths[self.bus.data[8 * index + 5 : 8 * index + 8]] + index)
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
         self._align(m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc)
         return m
@@ -226,22 +225,21 @@ class FetchUnit(wiring.Component):
         """Queue of words, and the instruction at its head."""
         stored = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
         queue = [Bundle(QUEUE_ENTRY_FIELDS, f"judged_{index}") for index in range(QUEUE_WORDS)]
-        count = Signal(range(QUEUE_WORDS + 1))
+        filled = Signal(QUEUE_WORDS)
+        newest = filled & ~(filled >> 1)
         for index in range(QUEUE_WORDS):
             m.d.comb += queue[index].eq(stored[index])
-            with m.If(mistaken & (count == index + 1)):
+            with m.If(mistaken & newest[index]):
                 m.d.comb += queue[index].mark.present.eq(0)
         offset = Signal(2)
         first, second = queue[0], queue[1]
         window = Cat(first.data, second.data)
         aligned = Signal(40)
+        end = Signal(4)
         with m.Switch(offset):
             for value in range(4):
                 with m.Case(value):
-                    m.d.comb += aligned.eq(window[8 * value : 8 * value + 40])
-        length, length_rule = instruction_length(aligned[:8])
-        end = Signal(4)  # one past the last byte, counted from the first word's byte 0
-        m.d.comb += [length_rule, end.eq(offset + length)]
+                    m.d.comb += [aligned.eq(window[8 * value : 8 * value + 40]), end.eq(first[f"end_{value}"])]
         spans = Signal()
         m.d.comb += spans.eq(end > 4)
 
@@ -253,18 +251,18 @@ class FetchUnit(wiring.Component):
         # A marked first word is followed by its target's word, not by the next one.
         broken = Signal()
         m.d.comb += [
-            met.eq(met_first | (met_second & ~first.mark.present & (count >= 2))),
+            met.eq(met_first | (met_second & ~first.mark.present & filled[1])),
             broken.eq(first.mark.present & ~met_first & (end >= 4)),
         ]
         enough = Signal()
-        m.d.comb += enough.eq(Mux(spans, count >= 2, count >= 1))
+        m.d.comb += enough.eq(Mux(spans, filled[1], filled[0]))
         must_resync = Signal()
         m.d.comb += [
-            must_resync.eq(broken & (count >= 1)),
+            must_resync.eq(broken & filled[0]),
             self.valid.eq(enough & ~broken & ~resync),
             self.instruction.eq(aligned),
             self.instruction_pc.eq(Cat(offset, first.word)),
-            self.sequential_pc.eq(self.instruction_pc + length),
+            self.sequential_pc.eq(Cat(end[:2], first.word + end[2:4])),
             self.predicted_taken.eq(met),
         ]
         m.d.sync += [
@@ -282,21 +280,21 @@ class FetchUnit(wiring.Component):
             with m.Else():
                 m.d.comb += pops.eq(end[2:4])
                 m.d.sync += offset.eq(end[:2])
-        left = Signal.like(count)
-        m.d.comb += left.eq(count - pops)
+        left = Signal(QUEUE_WORDS)
+        m.d.comb += left.eq(filled >> pops)
         # A word requested now arrives in the next cycle, behind the one that may be arriving. That words may leave
         # meanwhile is not counted on: it is known too late.
-        m.d.comb += accept.eq((count + requested) < QUEUE_WORDS)
-        m.d.sync += count.eq(left + entry_valid)
+        m.d.comb += accept.eq(~(filled[-1] | (filled[-2] & requested)))
+        m.d.sync += filled.eq(Mux(entry_valid, Cat(Const(1, 1), left), left))
         shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(QUEUE_WORDS)]
         for index in range(QUEUE_WORDS):
             with m.Switch(pops):
                 for amount in range(3):
                     with m.Case(amount):
                         m.d.comb += shifted[index].eq(queue[min(index + amount, QUEUE_WORDS - 1)])
-            with m.If(entry_valid & (left == index)):
+            with m.If(~left[index]):
                 m.d.sync += stored[index].eq(entry)
             with m.Else():
                 m.d.sync += stored[index].eq(shifted[index])
         with m.If(dropping):
-            m.d.sync += [count.eq(0), offset.eq(start_byte)]
+            m.d.sync += [filled.eq(0), offset.eq(start_byte)]

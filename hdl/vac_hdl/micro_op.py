@@ -8,6 +8,7 @@ from amaranth.lib import enum
 from vac.isa.alu import AluFunction, Condition
 from vac.isa.traps import Trap
 
+from .arithmetic import ALU_LAYOUT
 from .bundle import Bundle
 from .decoder import UnitCode
 
@@ -42,7 +43,12 @@ MICRO_OP_FIELDS: dict[str, Any] = {
     "predicted_taken": 1,
     "marked": 1,
     "function": AluFunction,
+    "alu": ALU_LAYOUT,
     "condition": Condition,
+    "equality": 1,
+    "relation_signed": 1,
+    "relation_inverted": 1,
+    "redirects": 1,
     "a_used": 1,
     "a_previous": 1,
     "a_cell": 8,
@@ -73,6 +79,7 @@ MICRO_OP_FIELDS: dict[str, Any] = {
 
 a_previous: operand A is the previous operation's A (for a pointer increment) or B (for a swap). b_value: operand B is
 `value`, which is also a load's or store's displacement. sp, rp, fp: the stack registers once it has retired.
+redirects: control goes elsewhere than was predicted, whatever the operands are.
 operand_bytes: the byte behind the opcode. trap: found while decoding. flags: beam flags known by now. prepares: step is
 PREPARE. enters: second step of a table call or jump. late: the result is not there at the end of X. serializes: waits
 until nothing is ahead of it. names_window: looks up a window by number, not by pointer.

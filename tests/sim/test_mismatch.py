@@ -13,7 +13,7 @@ from amaranth.hdl import Module
 import vac_hdl.pipeline
 from vac.assembler.assemble import assemble
 from vac.isa.alu import AluFunction
-from vac_hdl.arithmetic import Alu
+from vac_hdl.arithmetic import LOGIC_FUNCTIONS, Alu, Quick
 from vac_hdl.config import SIMULATION
 from vac_sim.case import Case
 from vac_sim.disturbance import Disturbance
@@ -44,7 +44,11 @@ class BrokenAlu(Alu):
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        with m.If((self.function == AluFunction.XOR) & (self.a == 0xC0FFEE)):
+        with m.If(
+            (self.control.quick == Quick.LOGIC)
+            & (self.control.logic == LOGIC_FUNCTIONS.index(AluFunction.XOR))
+            & (self.a == 0xC0FFEE)
+        ):
             m.d.comb += self.result.eq((self.a ^ self.b) | (1 << 17))
         return m
 
