@@ -28,7 +28,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
         # A pointer that grows is a local.
         legal.eq(control.legal & ~(control.post_increment & p.r_operands["a"].is_stack)),
         two_steps.eq(legal & control.two_steps),
-        fire.eq(p.r_valid & p.o_free & ~p.r_blocked & p.running),
+        fire.eq(p.r_valid & p.o_free & ~p.r_blocked),
         p.r_free.eq(~p.r_valid | (fire & (~two_steps | p.r_second))),
     ]
     frame_base = Signal(8)

@@ -5,12 +5,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from vac.isa.alu import AluFunction
 from vac.isa.beam import BeamFlag
 from vac.isa.limits import (
-    ISA_VERSION,
     LEAF_BITS,
     RETURN_STACK_CELLS,
     TABLE_WINDOW,
 )
-from vac.isa.ports import SYSTEM_CALLS, CoreRegister
+from vac.isa.ports import SYSTEM_CALLS
 from vac.isa.traps import Trap
 
 from .decoder import UnitCode
@@ -43,7 +42,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += kept.eq(p.windows.window.permissions & op.operand_bytes[4:8])
     with m.Switch(unit):
         with m.Case(UnitCode.READ_REGISTER):
-            m.d.comb += [special.eq(_core_register(p, m, op.operand_bytes)), is_special.eq(1)]
+            m.d.comb += [special.eq(p.register_value), is_special.eq(1)]
         with m.Case(UnitCode.JOIN):
             m.d.comb += [special.eq(p.joins + 1), is_special.eq(1)]
         with m.Case(UnitCode.WINDOW_LENGTH):
@@ -200,31 +199,6 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         p.m_translation_valid.eq(p.windows.translation_valid),
         p.m_is_memory.eq(is_memory),
     ]
-
-
-def _core_register(p: Pipeline, m: Module, number: Value) -> Signal:
-    """Value of the core register of this number."""
-    value = Signal(32, name="core_register")
-    registers = {
-        CoreRegister.TICK_LOW: p.tick[:32],
-        CoreRegister.TICK_HIGH: p.tick[32:],
-        CoreRegister.COHERENCE: p.sqi.coherence,
-        CoreRegister.ENTROPY: p.sqi.entropy,
-        CoreRegister.DRIFT: p.sqi.drift,
-        CoreRegister.SCORE: p.sqi.score,
-        CoreRegister.CONE_IN_LOW: p.cone_in[:32],
-        CoreRegister.CONE_IN_HIGH: p.cone_in[32:],
-        CoreRegister.CONE_OUT_LOW: p.cone_out[:32],
-        CoreRegister.CONE_OUT_HIGH: p.cone_out[32:],
-        CoreRegister.STACK_DEPTH: p.sp,
-        CoreRegister.JOINS: p.joins,
-        CoreRegister.VERSION: Const(ISA_VERSION, 32),
-    }
-    with m.Switch(number):
-        for register in CoreRegister:
-            with m.Case(register):
-                m.d.comb += value.eq(registers[register])
-    return value
 
 
 def _light_cone_effects(p: Pipeline, m: Module, unit: Value, number: Value) -> tuple[Signal, Signal]:

@@ -5,6 +5,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from vac.isa.limits import (
     ISA_VERSION,
 )
+from vac.isa.ports import CoreRegister
 from vac.isa.state_map import (
     FRAME_RAM_BASE,
     HOST_ADDRESS_BITS,
@@ -19,6 +20,29 @@ from vac.isa.state_map import (
 
 from .memory_access import LEAF_NUMBER_BITS
 from .pipeline import Mode, Pipeline
+
+
+_SCORE = max(HostRegister) + 1
+_VERSION = _SCORE + 1
+
+_CORE_REGISTERS = {
+    CoreRegister.TICK_LOW: HostRegister.TICK_LOW,
+    CoreRegister.TICK_HIGH: HostRegister.TICK_HIGH,
+    CoreRegister.COHERENCE: HostRegister.COHERENCE,
+    CoreRegister.ENTROPY: HostRegister.ENTROPY,
+    CoreRegister.DRIFT: HostRegister.DRIFT,
+    CoreRegister.SCORE: _SCORE,
+    CoreRegister.CONE_IN_LOW: HostRegister.CONE_IN_LOW,
+    CoreRegister.CONE_IN_HIGH: HostRegister.CONE_IN_HIGH,
+    CoreRegister.CONE_OUT_LOW: HostRegister.CONE_OUT_LOW,
+    CoreRegister.CONE_OUT_HIGH: HostRegister.CONE_OUT_HIGH,
+    CoreRegister.STACK_DEPTH: HostRegister.SP,
+    CoreRegister.JOINS: HostRegister.JOINS,
+    CoreRegister.VERSION: _VERSION,
+}
+"""Where each register that programs can read stands among those that the host can read."""
+
+assert set(_CORE_REGISTERS) == set(CoreRegister)
 
 
 def host_access(p: Pipeline, m: Module) -> None:
@@ -70,6 +94,8 @@ def host_access(p: Pipeline, m: Module) -> None:
         HostRegister.FAULT_LEAF: p.fault_leaf,
         HostRegister.IDENTITY: Const(identity, 32),
         HostRegister.FAULT_LABELS: p.fault_labels,
+        _SCORE: p.sqi.score,
+        _VERSION: Const(ISA_VERSION, 32),
     }  # fmt: skip
     number = Signal(8, name="host_register")
     in_registers = Signal()
@@ -83,15 +109,22 @@ def host_access(p: Pipeline, m: Module) -> None:
     ]
 
     address = Signal(HOST_ADDRESS_BITS, name="host_address_before")
-    register_data = Signal(32)
     other_data = Signal(32)
     m.d.sync += address.eq(host.address)
-    with m.Switch(number):
+    read_number = Signal(8, name="read_register")
+    m.d.comb += read_number.eq(number)
+    # The core reads its registers on the host's way, with the number that the instruction in O names.
+    with m.If(~stopped):
+        with m.Switch(p.o.operand_bytes):
+            for register, host_register in _CORE_REGISTERS.items():
+                with m.Case(register):
+                    m.d.comb += read_number.eq(host_register)
+    with m.Switch(read_number):
         for register, value in readable.items():
             with m.Case(register):
-                m.d.sync += register_data.eq(value)
+                m.d.sync += p.register_value.eq(value)
         with m.Default():
-            m.d.sync += register_data.eq(0)
+            m.d.sync += p.register_value.eq(0)
     window = p.windows.window
     with m.If(address[FRAME_RAM_BASE.bit_length() - 1]):
         m.d.comb += other_data.eq(p.data_bus.read_data)
@@ -111,7 +144,7 @@ def host_access(p: Pipeline, m: Module) -> None:
                     with m.Default():
                         m.d.comb += other_data.eq(Cat(window.permissions, Const(0, 6), window.slot))
             with m.Default():
-                m.d.comb += other_data.eq(register_data)
+                m.d.comb += other_data.eq(p.register_value)
     m.d.sync += p.host.read_data.eq(other_data)
 
     window_base = Signal(32)

@@ -66,11 +66,12 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     with m.If(o.b_value):
         m.d.comb += operand["b"].eq(o.value)
 
+    # Known a cycle late: an operation that waits for either does so a cycle longer.
     window_pending = Signal()
     alone = Signal()
-    m.d.comb += [
-        alone.eq(~(p.x_valid | p.m_valid | p.w_valid | p.sqi.busy)),
-        window_pending.eq((p.x_valid & p.x.op.names_window) | (p.m_valid & p.m_narrow) | p.window_write),
+    m.d.sync += [
+        alone.eq(p.o_valid & ~p.o_fire & ~(p.x_valid | p.m_valid | p.w_valid | p.sqi.busy)),
+        window_pending.eq((p.o_fire & o.names_window) | (p.x_valid & p.x.op.names_window) | (p.m_valid & p.m_narrow)),
     ]
     blocked = Signal(name="o_blocked")
     m.d.comb += [
@@ -80,7 +81,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             | window_pending
             | (p.beam_port.full & (o.step != Step.TAIL))
         ),
-        p.o_fire.eq(p.o_valid & ~blocked & p.x_ready & p.running),
+        p.o_fire.eq(p.o_valid & ~blocked & p.x_ready),
         p.o_free.eq(~p.o_valid | p.o_fire),
     ]
     named = Mux(o.restricts, o.operand_bytes[:4], o.operand_bytes[4:8])

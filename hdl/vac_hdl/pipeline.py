@@ -171,6 +171,8 @@ class Pipeline:
         self.redirect = Signal()
         self.redirect_pc = Signal(24)
         self.restart = Signal()
+        self.register_value = Signal(32)
+        """The register that the host asked for, or the instruction in O, a cycle ago."""
         self.table_entry = Signal(32)
         self.table_address = Signal(32)
         # What the execute stage found out about a memory access, for the commit stage.
