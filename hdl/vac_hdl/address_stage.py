@@ -118,7 +118,18 @@ def address_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += [op.a_cell.eq(frame_base - 1), op.rp.eq(caller_rp)]
     with m.If(tables):
         with m.If(~p.r_second):
-            m.d.comb += [op.step.eq(Step.PREPARE), op.writes.eq(0), op.size_log2.eq(2)]
+            # The entry is loaded as from an array: its index is scaled and added to nothing else.
+            m.d.comb += [
+                op.step.eq(Step.PREPARE),
+                op.writes.eq(0),
+                op.size_log2.eq(2),
+                op.indexed.eq(1),
+                op.value.eq(0),
+                op.a_used.eq(0),
+                op.b_value.eq(0),
+                op.b_used.eq(1),
+                op.b_cell.eq(op.a_cell),
+            ]
         with m.Else():
             m.d.comb += op.a_used.eq(0)
     with m.If(p.r_second & ~tables):

@@ -9,8 +9,8 @@ from vac.isa.limits import (
 )
 from vac.isa.traps import Trap
 
-from .micro_op import Step
-from .pipeline import Pipeline
+from .micro_op import LOADED_PART_LAYOUT, Step
+from .pipeline import Mode, Pipeline
 
 
 def commit_stage(p: Pipeline, m: Module) -> None:
@@ -72,10 +72,13 @@ def commit_stage(p: Pipeline, m: Module) -> None:
 
     m.d.comb += p.multiplier.is_signed.eq(c.multiply_signed)
 
-    # A store writes in this stage.
+    # A store writes in this stage. Its address is there even where it has been dropped, which is known late.
+    m.d.comb += [
+        p.bus_taken.eq(p.m_takes_bus | (p.mode == Mode.STOPPED)),
+        p.bus_taken_address.eq(Mux(p.mode == Mode.STOPPED, p.host_in.address, Cat(c.aux[2:LEAF_BITS], at.frame))),
+    ]
     with m.If(p.m_valid & c.is_store):
         m.d.comb += [
-            p.data_bus.address.eq(Cat(c.aux[2:LEAF_BITS], at.frame)),
             p.data_bus.read.eq(0),
             p.data_bus.write_mask.eq(c.store_mask & p.commit.replicate(4)),
         ]
@@ -119,7 +122,27 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     with m.If(c.brings_value):
         m.d.comb += result.eq(p.answer_value)
     with m.Else():
-        m.d.comb += result.eq(c.result)
+        m.d.comb += result.eq(c.result & (~(c.is_load | c.is_multiply)).replicate(32))
+    at_byte = Signal(4)
+    part = Signal(LOADED_PART_LAYOUT)
+    # Of the loaded word, which bytes make the value.
+    m.d.comb += at_byte.eq(1 << c.aux[:2])
+    with m.If(c.is_load):
+        with m.Switch(c.size_log2):
+            with m.Case(0):
+                m.d.comb += [part.byte.eq(at_byte), part.extends_byte.eq(1)]
+            with m.Case(1):
+                m.d.comb += [
+                    part.byte.eq(Mux(c.aux[1], 0b0100, 0b0001)),
+                    part.second_byte.eq(Mux(c.aux[1], 0b1000, 0b0010)),
+                ]
+            with m.Default():
+                m.d.comb += [part.byte.eq(0b0001), part.second_byte.eq(0b0010), part.whole.eq(1)]
+        with m.If(c.is_signed & (c.size_log2 == 0)):
+            m.d.comb += part.sign_of.eq(part.byte)
+        with m.If(c.is_signed & (c.size_log2 == 1)):
+            m.d.comb += part.sign_of.eq(part.second_byte)
+    m.d.sync += p.w_part.eq(part)
     refused = c.is_event & p.answer_refused
     m.d.sync += [
         p.w_valid.eq(p.commit),

@@ -93,23 +93,24 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     displacement = Signal(32)
     address = Signal(32)
     base_part = Signal(32)
-    offset_part = Signal(32)
+    index_part = Signal(32)
     size_mask = Signal(2)
     permission_bad = Signal()
     misaligned = Signal()
     bound = Signal(33)
     m.d.comb += [
-        base_part.eq(Mux(narrows, x.a, Mux(is_prepare, x.a << 2, x.a[:28]))),
-        offset_part.eq(Mux(op.indexed, (x.b << op.size_log2)[:32], op.value[:22])),
-        displacement.eq(base_part + Mux(narrows | is_prepare, 0, offset_part)),
-        address.eq(window.base + base_part + Mux(narrows | is_prepare, 0, offset_part)),
+        base_part.eq(Cat(x.a[:28], x.a[28:] & narrows.replicate(4))),
+        # No instruction has both an index and a displacement.
+        index_part.eq(Mux(op.indexed, (x.b << op.size_log2)[:32], 0)),
+        displacement.eq(base_part + (index_part | op.value[:22])),
+        address.eq(window.base + base_part + (index_part | op.value[:22])),
         size_mask.eq(Mux(op.size_log2 == 2, 3, Mux(op.size_log2 == 1, 1, 0))),
         misaligned.eq(Mux(narrows, x.a[:2].any(), (displacement[:2] & size_mask).any())),
         bound.eq(
             Mux(
                 narrows,
                 x.a + x.b,
-                Cat(displacement | size_mask, is_prepare & x.a[30:32].any()),
+                Cat(displacement | size_mask, is_prepare & x.b[30:32].any()),
             )
         ),
         permission_bad.eq(
@@ -120,18 +121,16 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     load_collides = Signal()
     m.d.comb += [
         # One port: a store in M writes in this cycle.
-        load_collides.eq(p.x_valid & reads_memory & p.m_valid & p.m.is_store),
+        load_collides.eq(p.x_valid & reads_memory & p.m_takes_bus),
         p.x_ready.eq(~(divide_waits | load_collides)),
-        p.data_bus.address.eq(Cat(address[2:LEAF_BITS], translation.at.frame)),
+        p.data_bus.address.eq(Mux(p.bus_taken, p.bus_taken_address, Cat(address[2:LEAF_BITS], translation.at.frame))),
         p.data_bus.read.eq(p.x_valid & reads_memory),
     ]
 
     # Labels of the result.
     joined = Signal(p.config.label_bits)
     if p.config.label_bits:
-        m.d.comb += joined.eq(
-            Mux(op.joins, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0)
-        )
+        m.d.comb += joined.eq(Mux(op.joins, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0))
     # A swap moves cells; everything else joins what it reads.
     read_labels = x.labels_a | (x.labels_b & (~op.swaps).replicate(p.config.label_bits))
     m.d.comb += p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0))
@@ -147,7 +146,10 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     takes_input, lets_output = _light_cone_effects(p, m, unit, op.operand_bytes)
 
     c = p.m
-    m.d.sync += p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush)
+    m.d.sync += [
+        p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush),
+        p.m_takes_bus.eq(p.x_valid & op.is_store),
+    ]
     m.d.sync += [
         c.step.eq(op.step),
         *(c[flag].eq(op[flag]) for flag in ("is_load", "is_store", "is_event", "brings_value", "narrows")),

@@ -221,7 +221,9 @@ class FetchUnit(wiring.Component):
             target.eq(read.data.target),
         ]
 
-    def _align(self, m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc) -> None:
+    def _align(
+        self, m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc
+    ) -> None:
         """Queue of words, and the instruction at its head."""
         stored = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
         queue = [Bundle(QUEUE_ENTRY_FIELDS, f"judged_{index}") for index in range(QUEUE_WORDS)]

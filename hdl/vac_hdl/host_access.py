@@ -170,7 +170,6 @@ def host_access(p: Pipeline, m: Module) -> None:
     ]  # fmt: skip
     with m.If(stopped):
         m.d.comb += [
-            p.data_bus.address.eq(host.address),
             p.data_bus.read.eq(in_frames & ~host.write),
             p.data_bus.write_mask.eq((in_frames & host.write).replicate(4)),
             p.data_bus.write_data.eq(host.write_data),

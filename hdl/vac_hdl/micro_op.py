@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Signal
-from amaranth.lib import enum
+from amaranth.lib import data, enum
 
 from vac.isa.alu import AluFunction, Condition
 from vac.isa.traps import Trap
@@ -98,6 +98,11 @@ class Execution:
         self.b = Signal(32, name=f"{name}_b")
         self.labels_a = Signal(label_bits, name=f"{name}_labels_a")
         self.labels_b = Signal(label_bits, name=f"{name}_labels_b")
+
+
+LOADED_PART_LAYOUT = data.StructLayout({"byte": 4, "second_byte": 4, "whole": 1, "sign_of": 4, "extends_byte": 1})
+"""How a loaded word becomes a cell: the byte of the word that comes lowest, the one that comes second, whether the upper
+half is taken as it is, the byte whose sign is extended, and whether it is extended from bit 8 on."""
 
 
 def commit_fields(label_bits: int) -> dict[str, Any]:

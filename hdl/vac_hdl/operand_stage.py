@@ -84,20 +84,15 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         p.o_fire.eq(p.o_valid & ~blocked & p.x_ready),
         p.o_free.eq(~p.o_valid | p.o_fire),
     ]
+    known = Signal(name="o_window_known")
+    known_index = Signal(5, name="o_known_window")
     named = Mux(o.restricts, o.operand_bytes[:4], o.operand_bytes[4:8])
     m.d.comb += [
         p.windows.enable.eq(p.x_ready | host_reads),
-        p.windows.index.eq(
-            Mux(
-                host_reads,
-                p.host_in.address[2:7],
-                Mux(
-                    o.step == Step.PREPARE,
-                    TABLE_WINDOW,
-                    Mux(o.names_window, named, operand["a"][28:32]),
-                ),
-            )
-        ),
+        # What the operand decides comes last.
+        known.eq(host_reads | o.prepares | o.names_window),
+        known_index.eq(Mux(host_reads, p.host_in.address[2:7], Mux(o.prepares, TABLE_WINDOW, named))),
+        p.windows.index.eq(Mux(known, known_index, operand["a"][28:32])),
     ]
     way = Signal(2, name="o_way")
     m.d.comb += [

@@ -31,7 +31,7 @@ from .memory_access import (
     translation_layout,
     window_translation_layout,
 )
-from .micro_op import MICRO_OP_FIELDS, Execution, commit_fields
+from .micro_op import LOADED_PART_LAYOUT, MICRO_OP_FIELDS, Execution, commit_fields
 from .sqi import SqiUnit
 
 
@@ -161,6 +161,7 @@ class Pipeline:
         self.w_valid = Signal()
         self.w_value = Signal(32)
         self.w_loaded_word = Signal(32)
+        self.w_part = Signal(LOADED_PART_LAYOUT)
         self.w = Bundle(commit_fields(labels), "w")
         self.o_fire = Signal()
         self.o_free = Signal()
@@ -189,6 +190,9 @@ class Pipeline:
         self.m_translation = Signal(window_translation_layout(self.config))
         self.m_translation_valid = Signal()
         self.m_is_memory = Signal()
+        self.m_takes_bus = Signal()
+        self.bus_taken = Signal()
+        self.bus_taken_address = Signal(len(self.data_bus.address))
         self.window_write = Signal()
         self.window_write_index = Signal(4)
         self.window_written = Signal(WINDOW_LAYOUT)

@@ -1,5 +1,6 @@
 """W: write back, beam, digest, SQI events."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
@@ -91,28 +92,32 @@ def _architectural_registers(p: Pipeline, m: Module) -> None:
 
 
 def _finish_value(p: Pipeline, m: Module) -> None:
-    """The result: loads are aligned and extended here, products added up."""
-    w, word = p.w, p.w_loaded_word
-    loaded = Signal(32)
-    byte, half = Signal(8), Signal(16)
+    """The result: loads are aligned and extended here, products added up. Each part is zero where it is not wanted."""
+    w, word, part = p.w, p.w_loaded_word, p.w_part
+    low, middle, extension, product = Signal(8), Signal(8), Signal(), Signal(32)
     m.d.comb += [
-        byte.eq(word.word_select(w.aux[:2], 8)),
-        half.eq(word.word_select(w.aux[1], 16)),
         p.multiplier.high.eq(w.multiply_high),
+        product.eq(p.multiplier.result & w.is_multiply.replicate(32)),
+        low.eq(_any_of(word.word_select(byte, 8) & part.byte[byte].replicate(8) for byte in range(4))),
+        middle.eq(_any_of(word.word_select(byte, 8) & part.second_byte[byte].replicate(8) for byte in (1, 3))),
+        extension.eq(_any_of(word[8 * byte + 7] & part.sign_of[byte] for byte in range(4))),
+        p.w_value.eq(
+            Cat(
+                low,
+                middle | (extension & part.extends_byte).replicate(8),
+                (word[16:] & part.whole.replicate(16)) | extension.replicate(16),
+            )
+            | product
+            | w.result
+        ),
     ]
-    with m.Switch(w.size_log2):
-        with m.Case(0):
-            m.d.comb += loaded.eq(Cat(byte, (w.is_signed & byte[7]).replicate(24)))
-        with m.Case(1):
-            m.d.comb += loaded.eq(Cat(half, (w.is_signed & half[15]).replicate(16)))
-        with m.Default():
-            m.d.comb += loaded.eq(word)
-    with m.If(w.is_load):
-        m.d.comb += p.w_value.eq(loaded)
-    with m.Elif(w.is_multiply):
-        m.d.comb += p.w_value.eq(p.multiplier.result)
-    with m.Else():
-        m.d.comb += p.w_value.eq(w.result)
+
+
+def _any_of(values: Iterable[Value]) -> Value:
+    first, *others = values
+    for value in others:
+        first = first | value
+    return first
 
 
 def _retire_port(p: Pipeline, m: Module, retire: Any, beam: Any, retires: Value) -> None:
