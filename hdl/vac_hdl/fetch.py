@@ -171,46 +171,50 @@ class FetchUnit(wiring.Component):
             return
         tag_bits = WORD_ADDRESS_BITS - bits
         layout = data.StructLayout(
-            {"tag": tag_bits, "last_byte": 2, "first_byte": 2, "spans": 1, "target": CODE_ADDRESS_BITS}
+            {"valid": 1, "tag": tag_bits, "last_byte": 2, "first_byte": 2, "spans": 1, "target": CODE_ADDRESS_BITS}
         )
         m.submodules.targets = memory = Memory(shape=layout, depth=1 << bits, init=[], attrs=NEVER_COLLIDES)
         read, write = memory.read_port(), memory.write_port()
-        valid = Signal(1 << bits)
-        found = Signal()
-        known = Signal()
-        latest = Signal(CODE_ADDRESS_BITS)
         learned_word = self.learn_last[2:]
+        # A tight loop could else learn its branch in just the cycle in which it is looked up, for ever.
+        latest = Signal(CODE_ADDRESS_BITS)
+        latest_valid = Signal()
+        known = Signal()
+        # Forgetting everything takes a cycle an entry; nothing is found meanwhile.
+        forgotten = Signal(bits + 1, init=1 << bits)
+        forgetting = Signal()
         m.d.comb += [
+            forgetting.eq(~forgotten[bits]),
+            known.eq(latest_valid & (latest == self.learn_last)),
             read.addr.eq(word[:bits]),
             read.en.eq(1),
-            write.addr.eq(learned_word[:bits]),
-            write.en.eq(self.learn & ~known),
             write.data.tag.eq(learned_word[bits:]),
             write.data.last_byte.eq(self.learn_last[:2]),
             write.data.first_byte.eq(self.learn_pc[:2]),
             write.data.spans.eq(self.learn_pc[2:4] != learned_word[:2]),
             write.data.target.eq(self.learn_target),
+            write.addr.eq(learned_word[:bits]),
         ]
-        m.d.comb += found.eq(valid.bit_select(requested_word[:bits], 1))
-        # A tight loop could else learn its branch in just the cycle in which it is looked up, for ever.
-        with m.If(self.learn):
-            m.d.sync += latest.eq(self.learn_last)
-        m.d.comb += known.eq((latest == self.learn_last) & valid.bit_select(learned_word[:bits], 1))
-        with m.If(self.learn):
-            m.d.sync += valid.bit_select(learned_word[:bits], 1).eq(1)
-        with m.Elif(self.forget):
-            m.d.sync += valid.bit_select(learned_word[:bits], 1).eq(0)
-        with m.Elif(resync):
-            m.d.sync += valid.bit_select(resync_pc[2 : 2 + bits], 1).eq(0)
+        with m.If(forgetting):
+            m.d.comb += [write.en.eq(1), write.addr.eq(forgotten[:bits])]
+            m.d.sync += forgotten.eq(forgotten + 1)
+        with m.Elif(self.learn):
+            m.d.comb += [write.en.eq(~known), write.data.valid.eq(1)]
+            m.d.sync += [latest.eq(self.learn_last), latest_valid.eq(1)]
+        with m.Elif(self.forget | resync):
+            m.d.comb += write.en.eq(1)
+            with m.If(~self.forget):
+                m.d.comb += write.addr.eq(resync_pc[2 : 2 + bits])
+            m.d.sync += latest_valid.eq(0)
         with m.If(self.forget_all):
-            m.d.sync += valid.eq(0)
+            m.d.sync += [forgotten.eq(0), latest_valid.eq(0)]
         # An entry that is being replaced while it is read is skipped this once.
         collided = Signal()
-        m.d.sync += collided.eq(self.learn & ~known & (learned_word[:bits] == word[:bits]))
+        m.d.sync += collided.eq(write.en & (write.addr == word[:bits]))
         m.d.comb += [
             mark.present.eq(
-                found
-                & ~collided
+                read.data.valid
+                & ~(collided | forgetting)
                 & (read.data.tag[:_QUICK_TAG_BITS] == requested_word[bits : bits + _QUICK_TAG_BITS])
                 & (requested_byte <= read.data.last_byte)
             ),

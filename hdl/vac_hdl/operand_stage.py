@@ -52,10 +52,10 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         with m.Elif(in_m):
             m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.labels)]
         with m.Elif(in_w):
-            m.d.comb += [operand[name].eq(p.w_value), labels[name].eq(p.w.labels)]
+            m.d.comb += [operand[name].eq(p.w_forwarded), labels[name].eq(p.w.labels)]
         with m.Else():
             m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
-        waits = waits | (in_x & p.x.op.late) | (~in_x & in_m & p.m.late)
+        waits = waits | (in_x & p.x.op.late) | (~in_x & ((in_m & p.m.late) | (~in_m & in_w & p.w.is_multiply)))
     with m.If(o.a_previous):
         # The step before is in X just now, and leaves it together with this one leaving O.
         swapped = o.function == AluFunction.PASS_A

@@ -160,6 +160,8 @@ class Pipeline:
         self.m = Bundle(commit_fields(labels), "m")
         self.w_valid = Signal()
         self.w_value = Signal(32)
+        self.w_forwarded = Signal(32)
+        """The value where it is no product: those are ready too late to be forwarded."""
         self.w_loaded_word = Signal(32)
         self.w_part = Signal(LOADED_PART_LAYOUT)
         self.w = Bundle(commit_fields(labels), "w")

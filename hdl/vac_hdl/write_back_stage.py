@@ -101,15 +101,15 @@ def _finish_value(p: Pipeline, m: Module) -> None:
         low.eq(_any_of(word.word_select(byte, 8) & part.byte[byte].replicate(8) for byte in range(4))),
         middle.eq(_any_of(word.word_select(byte, 8) & part.second_byte[byte].replicate(8) for byte in (1, 3))),
         extension.eq(_any_of(word[8 * byte + 7] & part.sign_of[byte] for byte in range(4))),
-        p.w_value.eq(
+        p.w_forwarded.eq(
             Cat(
                 low,
                 middle | (extension & part.extends_byte).replicate(8),
                 (word[16:] & part.whole.replicate(16)) | extension.replicate(16),
             )
-            | product
             | w.result
         ),
+        p.w_value.eq(p.w_forwarded | product),
     ]
 
 
