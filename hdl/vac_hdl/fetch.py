@@ -103,18 +103,20 @@ class FetchUnit(wiring.Component):
         requested = Signal()
         requested_word = Signal(WORD_ADDRESS_BITS)
         requested_byte = Signal(2)
-        out_of_page = Signal()
+        strayed = Signal()
+        refetch = Signal()
         waiting = Signal(CODE_ADDRESS_BITS)
         next_word = Signal(WORD_ADDRESS_BITS)
         following = Signal(WORD_ADDRESS_BITS)
         m.d.comb += next_word.eq(requested_word + 1)
-        m.d.sync += following.eq(next_word)
+        previous = Signal(CODE_ADDRESS_BITS)
+        m.d.sync += [following.eq(next_word), previous.eq(waiting)]
         with m.If(self.redirect):
             m.d.comb += Cat(byte, word).eq(self.redirect_pc)
         with m.Elif(resync):
             m.d.comb += Cat(byte, word).eq(resync_pc)
-        with m.Elif(mistaken | out_of_page):
-            m.d.comb += Cat(byte, word).eq(Mux(mistaken, Cat(Const(0, 2), following), waiting))
+        with m.Elif(refetch):
+            m.d.comb += Cat(byte, word).eq(Mux(strayed, previous, Cat(Const(0, 2), following)))
         with m.Elif(hit):
             m.d.comb += Cat(byte, word).eq(hit_target)
         with m.Else():
@@ -126,13 +128,15 @@ class FetchUnit(wiring.Component):
             request.eq((accept | dropping) & self.bus.ready),
             self.bus.address.eq(Cat(word[:PAGE_WORD_BITS], self.frame)),
             self.bus.request.eq(accept | dropping),
-            # Whether the frame was the right one is known a cycle later; if not, the word is asked for again.
-            out_of_page.eq(
-                requested & (self.page_changed | ~(self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page)))
-            ),
-            self.page_wanted.eq(out_of_page),
-            self.wanted_page.eq(requested_word[PAGE_WORD_BITS:]),
+            self.page_wanted.eq(strayed),
+            refetch.eq(strayed | mistaken),
         ]
+        # Whether the frame was the right one is known when the word is in the queue; if not, the word leaves it again and
+        # is asked for once more.
+        in_page = self.page_valid & ~self.page_changed & (requested_word[PAGE_WORD_BITS:] == self.page)
+        m.d.sync += strayed.eq(entry_valid & ~in_page & ~dropping)
+        with m.If(entry_valid):
+            m.d.sync += self.wanted_page.eq(requested_word[PAGE_WORD_BITS:])
         m.d.sync += [
             requested.eq(request),
             requested_word.eq(word),
@@ -147,7 +151,7 @@ class FetchUnit(wiring.Component):
         m.d.sync += mistaken.eq(entry_valid & mark.present & other_branch & ~dropping)
         m.d.comb += [
             hit.eq(requested & mark.present),
-            entry_valid.eq(requested & ~out_of_page & ~mistaken),
+            entry_valid.eq(requested & ~refetch),
             entry.data.eq(self.bus.data),
             entry.word.eq(requested_word),
             entry.mark.eq(mark),
@@ -156,7 +160,9 @@ class FetchUnit(wiring.Component):
         for index in range(4):
             m.d.comb += entry[f"end_{index}"].eq(lengths[self.bus.data[8 * index + 5 : 8 * index + 8]] + index)
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
-        self._align(m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc)
+        self._align(
+            m, entry, entry_valid, mistaken, strayed, requested, dropping, start_byte, accept, resync, resync_pc
+        )
         return m
 
     def _branch_target_buffer(
@@ -226,13 +232,15 @@ class FetchUnit(wiring.Component):
         ]
 
     def _align(
-        self, m, entry, entry_valid, mistaken, requested, dropping, start_byte, accept, resync, resync_pc
+        self, m, entry, entry_valid, mistaken, strayed, requested, dropping, start_byte, accept, resync, resync_pc
     ) -> None:
         """Queue of words, and the instruction at its head."""
         stored = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
         queue = [Bundle(QUEUE_ENTRY_FIELDS, f"judged_{index}") for index in range(QUEUE_WORDS)]
+        occupied = Signal(QUEUE_WORDS)
+        newest = occupied & ~(occupied >> 1)
         filled = Signal(QUEUE_WORDS)
-        newest = filled & ~(filled >> 1)
+        m.d.comb += filled.eq(occupied & ~(newest & strayed.replicate(QUEUE_WORDS)))
         for index in range(QUEUE_WORDS):
             m.d.comb += queue[index].eq(stored[index])
             with m.If(mistaken & newest[index]):
@@ -290,8 +298,8 @@ class FetchUnit(wiring.Component):
         m.d.comb += left.eq(filled >> pops)
         # A word requested now arrives in the next cycle, behind the one that may be arriving. That words may leave
         # meanwhile is not counted on: it is known too late.
-        m.d.comb += accept.eq(~(filled[-1] | (filled[-2] & requested)))
-        m.d.sync += filled.eq(Mux(entry_valid, Cat(Const(1, 1), left), left))
+        m.d.comb += accept.eq(~(occupied[-1] | (occupied[-2] & requested)))
+        m.d.sync += occupied.eq(Mux(entry_valid, Cat(Const(1, 1), left), left))
         shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(QUEUE_WORDS)]
         for index in range(QUEUE_WORDS):
             with m.Switch(pops):
@@ -303,4 +311,4 @@ class FetchUnit(wiring.Component):
             with m.Else():
                 m.d.sync += stored[index].eq(shifted[index])
         with m.If(dropping):
-            m.d.sync += [filled.eq(0), offset.eq(start_byte)]
+            m.d.sync += [occupied.eq(0), offset.eq(start_byte)]
