@@ -19,11 +19,14 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     is_prepare = Signal()
     m.d.comb += [is_tail.eq(c.step == Step.TAIL), is_prepare.eq(c.step == Step.PREPARE)]
     narrows = c.narrows
-    margin = Signal(signed(35))
+    margin = Signal(signed(36))
     outside = Signal()
     m.d.comb += [
         # An access ends before the window does (bound < length); a narrowing may end with it (bound <= length).
-        margin.eq(p.m_window_length + (~Cat(p.m_bound, Const(0, 1))).as_signed() + narrows),
+        margin.eq(
+            Cat(narrows, p.m_window_length, Const(0, 1)).as_signed()
+            - Cat(Const(1, 1), p.m_bound, Const(0, 1)).as_signed()
+        ),
         outside.eq(margin < 0),
     ]
     trap = Signal(Trap)

@@ -112,13 +112,15 @@ def host_access(p: Pipeline, m: Module) -> None:
     other_data = Signal(32)
     m.d.sync += address.eq(host.address)
     read_number = Signal(8, name="read_register")
-    m.d.comb += read_number.eq(number)
-    # The core reads its registers on the host's way, with the number that the instruction in O names.
-    with m.If(~stopped):
+    # The core reads its registers on the host's way, with the number that the instruction in O names. That one waits in O
+    # for a cycle at least.
+    with m.If(stopped):
+        m.d.sync += read_number.eq(p.host.address[:8])
+    with m.Else():
         with m.Switch(p.o.operand_bytes):
             for register, host_register in _CORE_REGISTERS.items():
                 with m.Case(register):
-                    m.d.comb += read_number.eq(host_register)
+                    m.d.sync += read_number.eq(host_register)
     with m.Switch(read_number):
         for register, value in readable.items():
             with m.Case(register):

@@ -122,14 +122,24 @@ def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Si
     Compared while the operation is in R, against what stands one stage ahead of where it will stand then.
     """
     is_x, is_m, is_w = (Signal(name=f"{name}_is_{stage}") for stage in "xmw")
+    new_x, new_m, new_w = (Signal(name=f"{name}_new_is_{stage}") for stage in "xmw")
+    old_x, old_m, old_w = (Signal(name=f"{name}_old_is_{stage}") for stage in "xmw")
     cell = p.r_op[f"{name}_cell"]
-    with m.If(p.r_fire):
-        m.d.sync += [
-            # An operation in O moves to X when another takes its place.
-            is_x.eq(Mux(p.o_valid, cell == p.o.cell, cell == p.x.op.cell)),
-            is_m.eq(cell == p.x.op.cell),
-            is_w.eq(cell == p.m.cell),
-        ]
-    with m.Else():
-        m.d.sync += [is_m.eq(is_x), is_w.eq(is_m)]
+    # Whether R moves on is known late: what holds if it does and what holds if it does not are both kept.
+    moved = Signal(name=f"{name}_moved")
+    m.d.sync += [
+        moved.eq(p.r_fire),
+        # An operation in O moves to X when another takes its place.
+        new_x.eq(Mux(p.o_valid, cell == p.o.cell, cell == p.x.op.cell)),
+        new_m.eq(cell == p.x.op.cell),
+        new_w.eq(cell == p.m.cell),
+        old_x.eq(is_x),
+        old_m.eq(is_x),
+        old_w.eq(is_m),
+    ]
+    m.d.comb += [
+        is_x.eq(Mux(moved, new_x, old_x)),
+        is_m.eq(Mux(moved, new_m, old_m)),
+        is_w.eq(Mux(moved, new_w, old_w)),
+    ]
     return is_x, is_m, is_w
