@@ -128,13 +128,15 @@ class FetchUnit(wiring.Component):
             request.eq((accept | dropping) & self.bus.ready),
             self.bus.address.eq(Cat(word[:PAGE_WORD_BITS], self.frame)),
             self.bus.request.eq(accept | dropping),
-            self.page_wanted.eq(strayed),
             refetch.eq(strayed | mistaken),
         ]
         # Whether the frame was the right one is known when the word is in the queue; if not, the word leaves it again and
         # is asked for once more.
-        in_page = self.page_valid & ~self.page_changed & (requested_word[PAGE_WORD_BITS:] == self.page)
-        m.d.sync += strayed.eq(entry_valid & ~in_page & ~dropping)
+        in_page = self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page)
+        m.d.sync += [
+            strayed.eq(entry_valid & (~in_page | self.page_changed) & ~dropping),
+            self.page_wanted.eq(entry_valid & ~in_page & ~dropping),
+        ]
         with m.If(entry_valid):
             m.d.sync += self.wanted_page.eq(requested_word[PAGE_WORD_BITS:])
         m.d.sync += [
