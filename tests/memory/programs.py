@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from vac.assembler.assemble import assemble
@@ -11,6 +12,7 @@ from vac.host.residency import HeldLeaves
 from vac.host.session import Host
 from vac.image.image import Image
 from vac.machine.protocol import Machine, StopReason
+from vac.memory.errors import PagingError
 from vac.memory.pager import Pager
 
 WALK = """
@@ -78,17 +80,34 @@ def run_unpaged(image: Image, ticks: int = 1 << 40, engine: str = "golden") -> O
 
 
 def run_paged(
-    image: Image, pager: Pager, ticks: int = 1 << 40, machine: Machine | None = None, slice_ticks: int = 1 << 40
+    image: Image,
+    pager: Pager,
+    *,
+    machine: Machine | None = None,
+    slice_ticks: int = 1 << 40,
+    at_slice: Mapping[int, Callable[[], object]] | None = None,
+    on_failure: Callable[[PagingError], object] | None = None,
 ) -> Outcome:
-    """Under a pager, in slices."""
+    """Under a pager, to the end. at_slice: what to do before the slices of these numbers. on_failure: what to do when
+    paging stops; the run goes on where it was."""
     machine = machine or create_machine("golden")
     host = Host(machine, image, allocation_limit=1 << 30, pager=pager)
-    until, beams = 0, b""
+    beams, number = b"", 0
     while True:
-        until = min(until + slice_ticks, ticks)
-        reason = host.run(until).reason
+        if at_slice and number in at_slice:
+            at_slice[number]()
+        number += 1
+        try:
+            reason = host.run(number * slice_ticks).reason
+        except PagingError as error:
+            if on_failure is None:
+                raise
+            on_failure(error)
+            number -= 1
+            at_slice = None
+            continue
         beams += machine.drain_beams()
-        if reason is not StopReason.TICK or until == ticks:
+        if reason is not StopReason.TICK:
             break
     assert host.memory.paged
     return Outcome(beams, host.memory.paged.state_root(), machine.state().digest, reason)
