@@ -15,8 +15,8 @@ from pathlib import Path
 def workplace(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out` that becomes `out` when the body ends well; else `out` stays as it was.
 
-    What runs that were killed have left there is removed first. Nothing is left on an error or on Ctrl-C, which also ends
-    what this process has started and still runs.
+    What runs that were killed have left there is removed first. Nothing is left on an error or on Ctrl-C, which also
+    ends what this process has started and still runs.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_stale(out)
