@@ -5,6 +5,7 @@ An engine is imported when it is first asked for: some need a compiler or the Ve
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,9 +32,21 @@ def _golden(keeps_beams: bool) -> Machine:
 
 
 def _fast(keeps_beams: bool) -> Machine:
+    from ..fast.compiler import EngineBuildError
     from ..fast.machine import FastMachine, Trace
 
-    return FastMachine(Trace.BEAMS if keeps_beams else Trace.DIGEST)
+    try:
+        return FastMachine(Trace.BEAMS if keeps_beams else Trace.DIGEST)
+    except EngineBuildError as error:
+        print(f"vac: the golden model serves, about a thousand times slower: {error}", file=sys.stderr)
+        return _golden(keeps_beams)
+
+
+def _jit(keeps_beams: bool) -> Machine:
+    from ..fast.machine import Trace
+    from ..jit.machine import JitMachine
+
+    return JitMachine(Trace.BEAMS if keeps_beams else Trace.DIGEST)
 
 
 def _rtl(keeps_beams: bool) -> Machine:
@@ -44,7 +57,8 @@ def _rtl(keeps_beams: bool) -> Machine:
 
 ENGINES: dict[str, Engine] = {
     "golden": Engine(_golden, "the definition, in plain Python", "nothing"),
-    "fast": Engine(_fast, "a threaded interpreter in C", "a C compiler"),
+    "fast": Engine(_fast, "a threaded interpreter in C; without a C compiler the golden model serves", "nothing"),
+    "jit": Engine(_jit, "the interpreter in C, with hot code compiled by LLVM", "a C compiler and llvmlite"),
     "rtl": Engine(_rtl, "the Verilated core", "a C++ compiler and what `make setup` installs"),
 }
 

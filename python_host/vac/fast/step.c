@@ -215,7 +215,7 @@ static uint32_t restrict_window(vac_machine *m, const operands *o)
     return kept;
 }
 
-static uint32_t core_register(const vac_machine *m, uint32_t number)
+uint32_t core_register(const vac_machine *m, uint32_t number)
 {
     switch (number) {
     case REGISTER_TICK_LOW:
