@@ -18,6 +18,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 MAX_HEAT = 3
 SMALL_SHARE = 0.1
+_EARLY = 0.1
 _ENTERS_MAIN = 2
 """Uses in the small queue that make a page stay."""
 
@@ -35,8 +36,11 @@ class S3Fifo(Generic[Key]):
         self._is_adaptive = is_adaptive
         self._small: OrderedDict[Key, int] = OrderedDict()
         self._main: OrderedDict[Key, int] = OrderedDict()
-        self._dropped_small: OrderedDict[Key, None] = OrderedDict()
-        self._dropped_main: OrderedDict[Key, None] = OrderedDict()
+        self._dropped_small: OrderedDict[Key, int] = OrderedDict()
+        self._dropped_main: OrderedDict[Key, int] = OrderedDict()
+        """Pages given up, with how many had been given up from that queue before."""
+        self._drops_small = 0
+        self._drops_main = 0
 
     def __contains__(self, key: Key) -> bool:
         return key in self._small or key in self._main
@@ -69,24 +73,25 @@ class S3Fifo(Generic[Key]):
 
     def insert(self, key: Key) -> None:
         """A page came in."""
-        if self._returns(key):
+        if self._returns(key) or (not self._drops_small and len(self._small) >= self._share * self.capacity):
             self._main[key] = 0
         else:
             self._small[key] = 0
 
     def _returns(self, key: Key) -> bool:
-        if key in self._dropped_small:
-            del self._dropped_small[key]
-            self._adapt(1.0)
+        small = self._dropped_small.pop(key, None)
+        if small is not None:
+            self._adapt(self._drops_small - small, 1.0)
             return True
-        if key in self._dropped_main:
-            del self._dropped_main[key]
-            self._adapt(-1.0)
+        main = self._dropped_main.pop(key, None)
+        if main is not None:
+            self._adapt(self._drops_main - main, -1.0)
             return True
         return False
 
-    def _adapt(self, direction: float) -> None:
-        if self._is_adaptive:
+    def _adapt(self, drops_since: int, direction: float) -> None:
+        # Only an early return says that a slightly longer queue would have kept the page.
+        if self._is_adaptive and drops_since <= _EARLY * self.capacity:
             self._share = min(0.5, max(0.02, self._share + direction / max(self.capacity, 16)))
 
     def remove(self, key: Key) -> bool:
@@ -96,7 +101,7 @@ class S3Fifo(Generic[Key]):
     def victim(self, is_kept: Callable[[Key], bool]) -> Key | None:
         """Takes out the page to give up and returns it; None when all that are here must be kept."""
         for _ in range(5 * len(self) + 5):
-            if len(self._small) > self._share * self.capacity or not self._main:
+            if len(self._small) >= self._share * self.capacity or not self._main:
                 key = self._from_small(is_kept)
             else:
                 key = self._from_main(is_kept)
@@ -114,7 +119,10 @@ class S3Fifo(Generic[Key]):
         if is_kept(key):
             self._small[key] = heat
             return None
-        self._remember(self._dropped_small, key)
+        self._drops_small += 1
+        self._dropped_small[key] = self._drops_small
+        if len(self._dropped_small) > self.capacity * 0.9:
+            self._dropped_small.popitem(last=False)
         return key
 
     def _from_main(self, is_kept: Callable[[Key], bool]) -> Key | None:
@@ -122,15 +130,11 @@ class S3Fifo(Generic[Key]):
         if heat or is_kept(key):
             self._main[key] = max(0, heat - 1)
             return None
-        self._remember(self._dropped_main, key)
+        self._drops_main += 1
+        self._dropped_main[key] = self._drops_main
+        if len(self._dropped_main) > self.capacity * _EARLY:
+            self._dropped_main.popitem(last=False)
         return key
-
-    def _remember(self, dropped: OrderedDict[Key, None], key: Key) -> None:
-        dropped[key] = None
-        # Late returns say nothing against the main queue; against the small one they do for as long as a queue turns.
-        limit = self.capacity * 0.9 if dropped is self._dropped_small else self.capacity * 0.1
-        while len(dropped) > limit:
-            dropped.popitem(last=False)
 
     def next_victims(self, count: int) -> list[Key]:
         """Pages that are near the end of their queues: as things stand, these go first."""

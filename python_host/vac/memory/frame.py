@@ -9,26 +9,43 @@ from .page import Page
 
 
 class Frame:
-    """slot, first_leaf: where the machine sees the page. key: where the tiers know it. hash: of the version that the
-    tiers have; empty where they have none. mapped: indices of the leaves that are in the engine, in that order."""
+    """slot, number, first_leaf: where the machine sees the page. key: where the tiers know it. hash: of the version
+    that the tiers have; empty where they have none. mapped: indices of the leaves that are in the engine, in that
+    order."""
 
-    __slots__ = ("_data", "_labels", "_leaves", "first_leaf", "hash", "is_fetched_ahead", "key", "mapped", "slot")
+    __slots__ = (
+        "_data",
+        "_labels",
+        "_leaves",
+        "_sealed",
+        "first_leaf",
+        "hash",
+        "is_fetched_ahead",
+        "key",
+        "mapped",
+        "number",
+        "slot",
+    )
 
     def __init__(self, slot: int, number: int, key: PageKey, page: Page, *, is_current: bool = True) -> None:
         self._leaves = leaves_in(len(page.data))
         self.slot = slot
+        self.number = number
         self.first_leaf = number * self._leaves
         self.key = key
         self.hash = page.hash if is_current else b""
         self.is_fetched_ahead = False
         self.mapped: dict[int, None] = {}
         self._data: bytearray | bytes | None = page.data
+        self._sealed: Page | None = page
+        """The page as it came, as long as no engine has had any of it."""
         self._labels = bytearray(page.labels or bytes(2 * self._leaves))
 
     def map(self, machine: Machine, index: int) -> None:
         """Gives one leaf to the engine. Raises MachineError, and has changed nothing then."""
         if index not in self.mapped:
             machine.install(self.slot, self.first_leaf + index, self.leaf(machine, index))
+            self._sealed = None
             self.mapped[index] = None
 
     def map_all(self, machine: Machine) -> None:
@@ -66,6 +83,8 @@ class Frame:
 
     def page(self, machine: Machine) -> Page:
         """The page as it is now, sealed."""
+        if self._sealed is not None:
+            return self._sealed
         if not self.mapped and self._data is not None:
             return Page.seal(bytes(self._data), bytes(self._labels))
         leaves = [self.leaf(machine, index) for index in range(self._leaves)]

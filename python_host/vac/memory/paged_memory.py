@@ -84,6 +84,13 @@ class PagedMemory:
         """Whether a page of a slot lies in what is in use."""
         return slot in self._bound and number * self._pager.page_bytes < self._bound[slot][1]
 
+    def fork(self) -> dict[int, int]:
+        """Binds every slot to a fresh shard over the one it was bound to; returns those. For `Pager.fork`."""
+        frozen = {slot: shard for slot, (shard, _) in self._bound.items()}
+        for slot, (shard, length) in self._bound.items():
+            self._bound[slot] = self._pager.shards.fork(shard), length
+        return frozen
+
     def private_shards(self) -> list[int]:
         """The shards that hold what this machine has written."""
         return [shard for shard, _ in self._bound.values()]

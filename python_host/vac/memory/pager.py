@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 from ..machine.protocol import Machine
 from .address import DEFAULT_PAGE_BYTES, PageKey
@@ -22,6 +22,7 @@ DEFAULT_FRAMES = 1024
 _LEAST_FRAMES = 4
 _ANSWER_BYTES = 1 << 16
 """What one system call may write at once."""
+_RESTORED_AT_ONCE = 64
 _WATCHED_SHARE = 16
 """One frame in so many is unmapped ahead of its turn, to see whether it is still used."""
 
@@ -59,6 +60,7 @@ class Pager:
         """Changed pages without a frame that no tier has taken yet."""
         self._memories: dict[int, PagedMemory] = {}
         self._next_machine = 0
+        self._since_watch = 0
         self._contents: dict[bytes, int] = {}
 
     @property
@@ -101,16 +103,14 @@ class Pager:
             return frame
         decision = self.policy.access(*page, memory.recent)
         memory.recent.append(page)
-        if frame is not None:
-            self._count_use(memory, frame)
-        memory.statistics.misses += frame is None
-        for victim in decision.evicted:
-            self._take_frame(victim)
-        self._write_out()
         if frame is None:
-            frame = self._bring_in(memory, page, decision.fetched)
-        elif decision.fetched:
-            self._fetch_ahead(decision.fetched)
+            memory.statistics.misses += 1
+        else:
+            memory.statistics.hits += 1
+            memory.statistics.fetched_used += frame.is_fetched_ahead
+            frame.is_fetched_ahead = False
+        self._give_up(decision.evicted)
+        frame = self._bring_in(page, decision.fetched) if frame is None else self._bring_ahead(frame, decision.fetched)
         self._watch(memory.recent)
         return frame
 
@@ -132,52 +132,57 @@ class Pager:
             return self._leaving[page][1]
         return self.shards.read([memory.key(slot, number)])[0]
 
-    def _count_use(self, memory: PagedMemory, frame: Frame) -> None:
-        memory.statistics.hits += 1
-        if frame.is_fetched_ahead:
-            frame.is_fetched_ahead = False
-            memory.statistics.fetched_used += 1
-
-    def _bring_in(self, memory: PagedMemory, page: PageId, ahead: Collection[PageId]) -> Frame:
-        _, slot, number = split_page_id(page)
-        key = memory.key(slot, number)
+    def _bring_in(self, page: PageId, ahead: Sequence[PageId]) -> Frame:
+        """The page that is needed and those fetched with it, in one read where that is possible."""
         leaving = self._leaving.pop(page, None)
+        if leaving:
+            _, slot, number = split_page_id(page)
+            frame = self._frames[page] = Frame(slot, number, leaving[0], leaving[1], is_current=False)
+            return self._bring_ahead(frame, ahead)
+        counts = self._memories[page[0]].statistics
         try:
-            if leaving:
-                frame = Frame(slot, number, key, leaving[1], is_current=False)
-            else:
-                is_stored = self.shards.is_stored(key)
-                frame = Frame(slot, number, key, self.shards.read([key])[0])
-                memory.statistics.stalls += is_stored
-                memory.statistics.reads += is_stored
-        except PagingError:
-            for each in (page, *ahead):
-                self.policy.remove(each)
-            raise
-        self._frames[page] = frame
-        self._fetch_ahead(ahead)
-        return frame
-
-    def _fetch_ahead(self, pages: Collection[PageId]) -> None:
-        """Pages into frames ahead of their use; one that cannot be had is left until it is asked for."""
-        wanted = [page for page in pages if page not in self._frames and page not in self._leaving]
-        if not wanted:
-            return
-        places = [split_page_id(page) for page in wanted]
-        keys = [self._memories[machine].key(slot, number) for machine, slot, number in places]
-        try:
-            found = self.shards.read(keys)
+            needed, *others = self._read([page, *ahead])
         except PagingError as error:
             LOG.info("nothing fetched ahead: %s", error)
-            for page in wanted:
+            for each in ahead:
+                self.policy.remove(each)
+            try:
+                (needed,), others = self._read([page]), []
+            except PagingError:
                 self.policy.remove(page)
-            return
-        for page, (machine, slot, number), key, content in zip(wanted, places, keys, found, strict=True):
-            frame = self._frames[page] = Frame(slot, number, key, content)
+                raise
+        counts.stalls += self.shards.is_stored(needed.key)
+        self._frames[page] = needed
+        self._keep_ahead(ahead, others)
+        return needed
+
+    def _bring_ahead(self, frame: Frame, pages: Sequence[PageId]) -> Frame:
+        """Pages fetched ahead when a frame was used; those that cannot be had are left until they are asked for."""
+        if pages:
+            try:
+                self._keep_ahead(pages, self._read(pages))
+            except PagingError as error:
+                LOG.info("nothing fetched ahead: %s", error)
+                for page in pages:
+                    self.policy.remove(page)
+        return frame
+
+    def _keep_ahead(self, pages: Sequence[PageId], frames: Sequence[Frame]) -> None:
+        for page, frame in zip(pages, frames, strict=False):
             frame.is_fetched_ahead = True
-            counts = self._memories[machine].statistics
-            counts.fetched += 1
-            counts.reads += self.shards.is_stored(key)
+            self._frames[page] = frame
+            self._memories[page[0]].statistics.fetched += 1
+
+    def _read(self, pages: Sequence[PageId]) -> list[Frame]:
+        places = [split_page_id(page) for page in pages]
+        keys = [self._memories[machine].key(slot, number) for machine, slot, number in places]
+        found = self.shards.read(keys)
+        for (machine, _, _), key in zip(places, keys, strict=True):
+            self._memories[machine].statistics.reads += self.shards.is_stored(key)
+        return [
+            Frame(slot, number, key, content)
+            for (_, slot, number), key, content in zip(places, keys, found, strict=True)
+        ]
 
     def _is_worth_fetching(self, page: PageId) -> bool:
         machine, slot, number = split_page_id(page)
@@ -210,13 +215,61 @@ class Pager:
             self.shards.write(self._leaving.values())
             self._leaving.clear()
 
+    def _give_up(self, pages: Iterable[PageId]) -> None:
+        """Raises PagingError, with what could not be written kept."""
+        for page in pages:
+            self._take_frame(page)
+        self._write_out()
+
     def _watch(self, kept: Collection[PageId]) -> None:
-        for page in self.policy.next_victims(max(1, self.policy.frames // _WATCHED_SHARE)):
+        """Unmaps pages whose turn comes soon. Not each time: a look at many is cheaper than many looks."""
+        count = max(2, self.policy.frames // _WATCHED_SHARE)
+        self._since_watch += 1
+        if self._since_watch < count // 2:
+            return
+        self._since_watch = 0
+        for page in self.policy.next_victims(count):
             frame = self._frames.get(page)
             if frame is not None and frame.mapped and page not in kept:
                 memory = self._memories[page[0]]
                 frame.unmap_all(memory.machine)
                 memory.note_change(frame)
+
+    # ---- gangs -----------------------------------------------------------------------------------------------------
+
+    def demote(self, memory: PagedMemory) -> int:
+        """The machine will not run for a while: all its pages leave their frames, in bulk. Its working set is
+        remembered. Returns the number of frames that became free. Raises PagingError; what could not be written then
+        is kept, and goes with the next page."""
+        pages = self.policy.demote(memory.number)
+        self._give_up(pages)
+        return len(pages)
+
+    def restore(self, memory: PagedMemory) -> int:
+        """The machine runs again: the working set that it was demoted with comes back, in bulk. Returns the number of
+        pages. One that cannot be read now is left until it is missed. Raises PagingError when what has to make room
+        cannot be written."""
+        decision = self.policy.restore(memory.number)
+        self._give_up(decision.evicted)
+        before = memory.statistics.fetched
+        for first in range(0, len(decision.fetched), _RESTORED_AT_ONCE):
+            part = decision.fetched[first : first + _RESTORED_AT_ONCE]
+            try:
+                self._keep_ahead(part, self._read(part))
+            except PagingError as error:
+                LOG.info("not brought back: %s", error)
+                for page in part:
+                    self.policy.remove(page)
+        return memory.statistics.fetched - before
+
+    def working_set(self, memory: PagedMemory) -> int:
+        """Pages that the machine has used since it was restored, or before it was demoted: what admission has to
+        reckon with. At least; uses of mapped pages go unseen."""
+        return self.policy.working_set(memory.number)
+
+    def predictability(self, memory: PagedMemory) -> int:
+        """The share of the machine's latest faults that a run foretold, Q0.16."""
+        return self.policy.predictability(memory.number)
 
     # ---- all of a machine ------------------------------------------------------------------------------------------
 
@@ -232,6 +285,15 @@ class Pager:
         self.shards.write([(frame.key, content) for frame, content in changed])
         for frame, content in changed:
             frame.hash = content.hash
+
+    def fork(self, memory: PagedMemory) -> dict[int, int]:
+        """Freezes the machine's memory as it is: writes back what has changed and lets the machine go on in shards over
+        these. Returns the frozen shards by slot; they cost what was changed since the last fork. Raises PagingError."""
+        self.write_back(memory)
+        frozen = memory.fork()
+        for frame in self.frames_of(memory):
+            frame.key = memory.key(frame.slot, frame.number)
+        return frozen
 
     def detach(self, memory: PagedMemory) -> None:
         """The machine has ended: its frames are free, and its private shards are forgotten."""
