@@ -94,6 +94,11 @@ class PagingPolicy:
     def __len__(self) -> int:
         return len(self._queue) + len(self._ahead) + len(self._behind)
 
+    @property
+    def small_share(self) -> float:
+        """Part of the frames that new pages pass through now."""
+        return self._queue.small_share
+
     # ---- accesses ----------------------------------------------------------------------------------------------------
 
     def access(self, machine: int, number: int, kept: Collection[PageId] = ()) -> Decision:
