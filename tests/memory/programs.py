@@ -60,6 +60,34 @@ def walk(size: int = 1 << 20, count: int = 200, seed: int = 1) -> Image:
     return assemble(WALK.format(bytes=size, count=count, stride=size // count & ~3, seed=seed))
 
 
+SCAN = """
+# Fills {bytes} bytes of allocated memory word by word, {step} bytes apart, then sums them.
+.frame 5
+.local pointer, left, value, sum, step
+        k1; lit32 {bytes}; sys SYS_ALLOC; drop
+        let step, {step}
+        let pointer, 0x10000000
+        let left, {count}
+fill:   st32 pointer, left
+        add3 pointer, pointer, step
+        djnz left, fill
+        let pointer, 0x10000000
+        let left, {count}
+        li sum, 0
+sum:    ld32 value, pointer
+        add3 sum, sum, value
+        add3 pointer, pointer, step
+        djnz left, sum
+        push sum
+        halt
+"""
+
+
+def scan(size: int, step: int) -> Image:
+    """Goes over `size` bytes twice from the first to the last."""
+    return assemble(SCAN.format(bytes=size, step=step, count=size // step))
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What must not depend on paging."""
@@ -93,9 +121,10 @@ def run_paged(
     machine = machine or create_machine("golden")
     host = Host(machine, image, allocation_limit=1 << 30, pager=pager)
     beams, number = b"", 0
+    due = dict(at_slice or {})
     while True:
-        if at_slice and number in at_slice:
-            at_slice[number]()
+        if number in due:
+            due.pop(number)()
         number += 1
         try:
             reason = host.run(number * slice_ticks).reason
@@ -104,7 +133,6 @@ def run_paged(
                 raise
             on_failure(error)
             number -= 1
-            at_slice = None
             continue
         beams += machine.drain_beams()
         if reason is not StopReason.TICK:

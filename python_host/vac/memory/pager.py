@@ -109,7 +109,7 @@ class Pager:
             memory.statistics.hits += 1
             memory.statistics.fetched_used += frame.is_fetched_ahead
             frame.is_fetched_ahead = False
-        self._give_up(decision.evicted)
+        self._give_up(decision.evicted, decision.fetched if frame else (page, *decision.fetched))
         frame = self._bring_in(page, decision.fetched) if frame is None else self._bring_ahead(frame, decision.fetched)
         self._watch(memory.recent)
         return frame
@@ -215,11 +215,16 @@ class Pager:
             self.shards.write(self._leaving.values())
             self._leaving.clear()
 
-    def _give_up(self, pages: Iterable[PageId]) -> None:
-        """Raises PagingError, with what could not be written kept."""
+    def _give_up(self, pages: Iterable[PageId], instead: Iterable[PageId]) -> None:
+        """instead: the pages that their frames are for. Raises PagingError, with what could not be written kept."""
         for page in pages:
             self._take_frame(page)
-        self._write_out()
+        try:
+            self._write_out()
+        except PagingError:
+            for page in instead:
+                self.policy.remove(page)
+            raise
 
     def _watch(self, kept: Collection[PageId]) -> None:
         """Unmaps pages whose turn comes soon. Not each time: a look at many is cheaper than many looks."""
@@ -242,7 +247,7 @@ class Pager:
         remembered. Returns the number of frames that became free. Raises PagingError; what could not be written then
         is kept, and goes with the next page."""
         pages = self.policy.demote(memory.number)
-        self._give_up(pages)
+        self._give_up(pages, ())
         return len(pages)
 
     def restore(self, memory: PagedMemory) -> int:
@@ -250,7 +255,7 @@ class Pager:
         pages. One that cannot be read now is left until it is missed. Raises PagingError when what has to make room
         cannot be written."""
         decision = self.policy.restore(memory.number)
-        self._give_up(decision.evicted)
+        self._give_up(decision.evicted, decision.fetched)
         before = memory.statistics.fetched
         for first in range(0, len(decision.fetched), _RESTORED_AT_ONCE):
             part = decision.fetched[first : first + _RESTORED_AT_ONCE]
