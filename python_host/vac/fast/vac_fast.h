@@ -57,7 +57,7 @@ typedef struct {
 } vac_beam;
 
 typedef struct {
-    uint64_t base; /* byte offset in the slot; 2**32 only where an empty part of the last byte was narrowed to */
+    uint64_t base; /* byte offset in the slot, below 2**32 */
     uint32_t length;
     uint8_t slot;
     uint8_t permissions;

@@ -106,9 +106,9 @@ class Blocks:
         return [pc for pc in ways if self.is_way(pc, depth)]
 
     @cached_property
-    def reached(self) -> dict[int, bool]:
-        """Starts of the blocks that control can come to, and whether an edge of a loop leads back there."""
-        found = {self.function.key.entry: False}
+    def reached(self) -> dict[int, set[int]]:
+        """Starts of the blocks that control can come to, each with the blocks whose edges lead back there in a loop."""
+        found: dict[int, set[int]] = {self.function.key.entry: set()}
         on_way: set[int] = set()
         stack: list[tuple[int, list[int]]] = []
 
@@ -125,16 +125,16 @@ class Blocks:
                 continue
             way = ways.pop()
             if way in on_way:
-                found[way] = True
+                found[way].add(start)
             elif way not in found:
-                found[way] = False
+                found[way] = set()
                 enter(way)
         return found
 
     @cached_property
     def heads(self) -> set[int]:
         """Starts of the blocks that check the ticks: the entry, heads of loops, and what follows a call."""
-        found = {start for start, is_head in self.reached.items() if is_head}
+        found = {start for start, sources in self.reached.items() if sources}
         for start in self.reached:
             block = self.by_start[start]
             if block.steps and block.last.instruction.row.unit is Unit.CALL:

@@ -87,7 +87,7 @@ class Frame(Text):
         if self._traced:
             self._line(f"  %beams = load ptr, ptr {self._at('%m', self._layout.beams_end)}{REGISTERS}")
         self._load_sqi()
-        self._jump(f"b{self._function.key.entry}")
+        self._jump(self._label_of(self._function.key.entry))
 
     def _load_slots(self, first: int, end: int) -> None:
         for slot in range(max(first, -self._function.needs), end):
@@ -163,9 +163,13 @@ class Frame(Text):
         self._lines += self._aside
         self._aside = []
 
+    def _label_of(self, pc: int) -> str:
+        """Label of the block at pc, for control that comes from where is being written."""
+        return f"b{pc}"
+
     def _go(self, pc: int, depth: int) -> None:
         """Control goes to pc, inside or out."""
         if self._blocks.is_way(pc, depth):
-            self._jump(f"b{pc}")
+            self._jump(self._label_of(pc))
         else:
             self._jump(self._way_out(pc, depth, 0))

@@ -18,7 +18,7 @@ from ..isa.ports import CoreRegister
 from ..isa.sqi import history_index
 from .arithmetic import condition_value, function_value
 from .blocks import Block
-from .frame import Frame, symbol
+from .frame import symbol
 from .layout import (
     EXTENT_ADDRESS,
     EXTENT_BYTES,
@@ -29,12 +29,14 @@ from .layout import (
     WINDOW_BYTES,
     WINDOW_LENGTH,
 )
+from .loops import displacement
 from .operands import named_local, result_local
 from .region import Step
 from .text import CELLS, GUEST, LIKELY, REGISTERS
+from .unchecked import UncheckedLoops
 
 
-class FunctionText(Frame):
+class FunctionText(UncheckedLoops):
     """Writes one function."""
 
     _beam_base = ""
@@ -45,9 +47,17 @@ class FunctionText(Frame):
         linkage = "" if name == "entry" else "internal "
         self._line(f"define {linkage}i64 @{name}(ptr %m, ptr %locals, ptr %sp, i64 %first) nounwind {{")
         self._line("start:")
+        self._declare_loops()
         self._prologue()
         for start in self._blocks.reached:
             self._block(self._blocks.by_start[start])
+        for loop in self._loops.values():
+            self._current = None
+            self._count_ahead(loop)
+            self._unchecked = loop
+            for start in sorted(loop.body):
+                self._block(self._blocks.by_start[start])
+            self._unchecked = None
         for depth, label in self._exits.items():
             self._exit(depth, label)
         self._line("}")
@@ -56,9 +66,12 @@ class FunctionText(Frame):
     # ---- blocks --------------------------------------------------------------------------------------------------
 
     def _block(self, block: Block) -> None:
-        self._start(f"b{block.start}")
+        self._start(f"{'v' if self._unchecked else 'b'}{block.start}")
+        self._current = block.start
         depth = self._function.steps[block.start].depth
-        if block.start in self._blocks.heads:
+        if self._unchecked and block.start == self._unchecked.head:
+            self._take_round(block.start)
+        elif block.start in self._blocks.heads:
             longest = self._blocks.longest[block.start]
             remaining = self._get("rem", "i64")
             enough = self._emit(f"icmp sge i64 {remaining}, {longest}")
@@ -71,6 +84,7 @@ class FunctionText(Frame):
                 self._beam_base = self._emit(f"getelementptr i8, ptr %beams, i64 {back}")
         for index, step in enumerate(block.steps):
             self._step(step, block.ticks - index)
+            self._follow_pointers(step)
         if not block.steps:
             self._jump(self._way_out(block.start, depth, 0))
         elif block.follower is not None:
@@ -320,6 +334,9 @@ class FunctionText(Frame):
         access = row.access
         assert access
         is_load = row.unit is Unit.LOAD
+        known = self._unchecked.pointer(step) if self._unchecked else None
+        if known:
+            return self._unchecked_place(step, known, displacement(step))
         scaled = row.field(FieldKind.SCALED)
         pointer = a
         if scaled and scaled.extract(word):
