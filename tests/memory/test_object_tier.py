@@ -21,6 +21,7 @@ from vac.memory.page_store import Level, PageStore
 from vac.memory.pager import Pager
 from vac.memory.retry import RetryLimits
 
+from .bad_network import bad_network
 from .programs import run_paged, run_unpaged, walk
 
 SIZE = 4096
@@ -150,6 +151,40 @@ def test_conditional_creation_keeps_two_writers_apart(server: SeaweedServer) -> 
         writer.put_pages(pages(first, 4, seed=first))
         writer.close()
     assert len(ObjectTier(bucket, SIZE).held_keys()) == 8
+
+
+@pytest.mark.slow
+def test_an_answer_that_got_lost_does_not_make_a_second_object(server: SeaweedServer) -> None:
+    direct = open_bucket(server.bucket, server.endpoint, prefix="lost")
+    with bad_network(server.port) as network:
+        bucket = open_bucket(server.bucket, f"http://127.0.0.1:{network.port}", prefix="lost")
+        tier = ObjectTier(bucket, SIZE, object_bytes=4 * SIZE)
+        network.lost_answers = 1
+        tier.put_pages(pages(0, 4))
+        assert network.requests == 2
+        assert len(list(obstore.list(direct, "pages/objects").collect())) == 1
+        assert tier.get_page(PageKey(7, 2)) == pages(0, 4)[2][1]
+    assert len(ObjectTier(direct, SIZE).held_keys()) == 4
+
+
+@pytest.mark.slow
+def test_a_slow_server_is_waited_for_and_one_that_is_too_slow_is_given_up(server: SeaweedServer) -> None:
+    with bad_network(server.port) as network:
+        bucket = open_bucket(server.bucket, f"http://127.0.0.1:{network.port}", prefix="slow", seconds=1.0)
+        tier = ObjectTier(bucket, SIZE, object_bytes=4 * SIZE, limits=HASTY)
+        network.delay_seconds = 0.3
+        tier.put_pages(pages(0, 4))
+        assert tier.get_page(PageKey(7, 1)) == pages(0, 4)[1][1]
+        network.delay_seconds = 3.0
+        with pytest.raises(TierUnavailable, match=r"tier s3: writing pages/objects/\d+-\d+ failed \d times in"):
+            tier.put_pages(pages(4, 4, seed=1))
+        with pytest.raises(TierUnavailable, match="tier s3: reading pages/objects"):
+            tier.get_page(PageKey(7, 1))
+        assert tier.get_page(PageKey(7, 5)) == pages(4, 4, seed=1)[1][1]
+        network.delay_seconds = 0.0
+        tier.flush()
+        everything = pages(0, 4) + pages(4, 4, seed=1)
+        assert tier.get_pages([key for key, _ in everything]) == [page for _, page in everything]
 
 
 @pytest.mark.slow
