@@ -8,7 +8,6 @@ import pytest
 
 from vac.assembler.assemble import assemble
 from vac.campaigns.lockstep import Lockstep
-from vac.campaigns.programs import random_image
 from vac.devices.console import Console
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
@@ -18,6 +17,7 @@ from vac.link.session import LinkSession
 from vac.machine.protocol import Answer, Leaf, MachineError, StopReason
 from vac.machine.state import State, Status
 from vac.randomised.program import random_program
+from vac.randomised.restless import restless_image
 from vac_hdl.config import CoreConfig
 from vac_sim.line_faults import FaultyLine
 
@@ -53,7 +53,7 @@ def test_it_says_what_it_is() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_lockstep_with_golden_through_evictions_and_hand_overs(seed: int) -> None:
     """Random programs under a random host: labels, self-modification, every event, slices, moves between engines."""
-    coverage = Lockstep(random_image(seed, has_labels=seed % 3 != 0), seed, GoldenMachine, board, True).run(1500)
+    coverage = Lockstep(restless_image(seed, has_labels=seed % 3 != 0), seed, GoldenMachine, board, True).run(1500)
     assert coverage.ticks > 0
 
 

@@ -228,8 +228,8 @@ def test_refusals(library):
         session.read(TICK, 1)
     with pytest.raises(LinkError, match="refused RUN"):
         session.run()
-    board.halt()
-    assert board.register(HostRegister.PC) == 0
+    Board.identify(session)
+    assert session.read(REGISTER_BASE + HostRegister.PC, 1) == [0]
     with pytest.raises(LinkError, match="refused WRITE"):
         session._exchange(Request.WRITE, (TICK | 9 << SEGMENT_COUNT_SHIFT, 1))  # fewer words than the segment names
     with pytest.raises(LinkError, match="refused RUN"):
@@ -299,6 +299,34 @@ def test_serial_port_is_transparent():
         assert back == everything
     os.close(master)
     os.close(slave)
+
+
+def test_a_device_that_went_away(tmp_path):
+    """It is waited for; where it does not come back, that is an error; where it does, the line goes on."""
+    link = tmp_path / "board"
+
+    def plug_in() -> int:
+        master, slave = os.openpty()
+        link.symlink_to(os.ttyname(slave))
+        return master
+
+    master = plug_in()
+    with SerialPort(str(link), patience_s=0.3) as port:
+        link.unlink()
+        os.close(master)
+        with pytest.raises(LinkError, match="went away and did not come back"):
+            port.read()
+    master = plug_in()
+    with SerialPort(str(link), patience_s=60) as port:
+        link.unlink()
+        os.close(master)
+        threading.Timer(0.3, lambda: plugged.append(plug_in())).start()
+        plugged: list[int] = []
+        assert port.read() == b""
+        os.write(plugged[0], b"again")
+        assert port.read() == b"again"
+        port.write(b"back")
+        assert os.read(plugged[0], 10) == b"back"
 
 
 def test_serial_port_errors(tmp_path):

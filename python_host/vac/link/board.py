@@ -91,13 +91,8 @@ class Board:
         self._status, self._trap = Status.RUNNING, Trap.NONE
         self._waiting = False
         self._answered = False
-        self.halt()
-        self._take_beams()
-        self._beams = []  # of whatever ran before
-        version, frame_bits, tlb_bits, label_bits = self.register(HostRegister.IDENTITY).to_bytes(4, "little")
-        self.identity = Identity(version, 1 << frame_bits, 1 << tlb_bits, label_bits)
-        if version != ISA_VERSION:
-            raise LinkError(f"the board has instruction set {version}, this host {ISA_VERSION}: build and flash again")
+        self.identity = self.identify(session)
+        session.drop_beams()  # of whatever ran before
         self._free = list(reversed(range(self.identity.frames)))
         for entry in range(self.identity.tlb_entries):
             self._set(HostRegister.TLB_LEAF, entry)
@@ -208,19 +203,32 @@ class Board:
 
     # ---- beyond the protocol -----------------------------------------------------------------------------------
 
-    def halt(self) -> None:
-        """Stops the core before its next instruction."""
-        self._session.halt()
-        for _ in range(_HALT_POLLS):
-            if LinkStatus.STOPPED in self._session.status:
-                return
-            self._take_beams()  # a core that is held back by a full buffer cannot stop
-            self._session.poll()
-        raise LinkError("the core does not stop; configure the board again")
+    @staticmethod
+    def identify(session: LinkSession) -> Identity:
+        """Stops the core before its next instruction, and asks the board what it is.
 
-    def register(self, register: HostRegister) -> int:
-        """One register of the host port."""
-        return self._read(REGISTER_BASE + register, 1)[0]
+        Raises LinkError where it does not stop, or has another instruction set.
+        """
+        session.halt()
+        for _ in range(_HALT_POLLS):
+            if LinkStatus.STOPPED in session.status:
+                break
+            session.drop_beams()  # a core that is held back by a full buffer cannot stop
+            session.poll()
+        else:
+            raise LinkError("the core does not stop; configure the board again")
+        identity = session.read(REGISTER_BASE + HostRegister.IDENTITY, 1)[0]
+        version, frame_bits, tlb_bits, label_bits = identity.to_bytes(4, "little")
+        if version != ISA_VERSION:
+            raise LinkError(f"the board has instruction set {version}, this host {ISA_VERSION}: build and flash again")
+        return Identity(version, 1 << frame_bits, 1 << tlb_bits, label_bits)
+
+    def leave(self) -> None:
+        """Sends everything and makes every leaf writable, for a core that goes on without this host."""
+        for key, resident in self._resident.items():
+            resident.data = None
+            self._translate(key)
+        self.flush()
 
     def flush(self) -> None:
         """Sends what is to be written."""

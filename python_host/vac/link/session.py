@@ -155,6 +155,11 @@ class LinkSession:
                 break
         return taken
 
+    def drop_beams(self) -> None:
+        """Takes the beams that are waiting, for nobody."""
+        while LinkStatus.BEAMS_WAIT in self.status:
+            self.beams()
+
     def _exchange(self, request: Request, payload: Sequence[int] = (), judges: bool = True) -> Frame:
         self._number = (self._number + 1) & 0xFF
         frame = encode_frame(request, self._number, self._session, payload)
