@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from obstore.store import LocalStore
 
+from vac.commitment.state_root import StateCommitment
+from vac.devices.console import Console
 from vac.engines.registry import create_machine
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
@@ -19,9 +22,14 @@ from vac.image.image import Image
 from vac.machine.protocol import Leaf, MachineError, StopReason
 from vac.memory.compressed_tier import CompressedTier
 from vac.memory.file_tier import FileTier
+from vac.memory.object_tier import ObjectTier
 from vac.memory.page_store import Level, PageStore
 from vac.memory.pager import Pager, least_frames
+from vac.memory.policy import PolicyOptions
+from vac.memory.prefetch import PrefetchOptions
 from vac.memory.tier import RamTier, Tier
+from vac.randomised.program import Program
+from vac.randomised.strategies import programs
 
 from .programs import Outcome, run_paged, run_unpaged, walk
 
@@ -51,7 +59,21 @@ def three_levels(page_bytes: int, folder: Path) -> list[Level]:
     ]
 
 
-STACKS: tuple[Callable[[int, Path], list[Level]], ...] = (ram_only, compressed_over_file, three_levels)
+def file_over_objects(page_bytes: int, folder: Path) -> list[Level]:
+    objects = ObjectTier(LocalStore(folder / "bucket", mkdir=True), page_bytes, object_bytes=4096, threads=2)
+    file = FileTier(folder / "file", page_bytes, threads=2)
+    return [Level(CompressedTier(page_bytes), 1500), Level(file, 3 * page_bytes), Level(objects)]
+
+
+STACKS: tuple[Callable[[int, Path], list[Level]], ...] = (
+    ram_only, compressed_over_file, three_levels, file_over_objects,
+)  # fmt: skip
+OPTIONS = (
+    PolicyOptions(),
+    PolicyOptions(prefetch=None),
+    PolicyOptions(prefetch=PrefetchOptions(depth=64, stream_depth=64, trend_depth=16, history_depth=16)),
+    PolicyOptions(small_share=0.5, is_adaptive=False, drops_behind=False),
+)
 
 
 @contextmanager
@@ -62,7 +84,7 @@ def store_of(stack: Callable[[int, Path], list[Level]], page_bytes: int) -> Iter
         yield store
 
 
-@settings(max_examples=12)
+@settings(max_examples=24)
 @given(
     st.sampled_from(SIZES),
     st.integers(0, 40),
@@ -70,14 +92,69 @@ def store_of(stack: Callable[[int, Path], list[Level]], page_bytes: int) -> Iter
     st.sampled_from((1 << 18, 1 << 20)),
     st.integers(1, 3),
     st.sampled_from((77, 1 << 40)),
+    st.sampled_from(OPTIONS),
 )
-def test_frames_page_size_tiers_and_slices_do_not_show(
-    page_bytes: int, more: int, stack: Callable[[int, Path], list[Level]], size: int, seed: int, slice_ticks: int
+def test_frames_page_size_tiers_prefetcher_and_slices_do_not_show(
+    page_bytes: int,
+    more: int,
+    stack: Callable[[int, Path], list[Level]],
+    size: int,
+    seed: int,
+    slice_ticks: int,
+    options: PolicyOptions,
 ) -> None:
     image, unpaged = expected(size, 120, seed)
     with store_of(stack, page_bytes) as store:
-        pager = Pager(store, least_frames(page_bytes) + more)
+        pager = Pager(store, least_frames(page_bytes) + more, options)
         assert run_paged(image, pager, slice_ticks=slice_ticks) == unpaged
+
+
+def root_of_all_memory(host: Host) -> bytes:
+    """Leaf by leaf, those that no engine ever held as well."""
+    commitment = StateCommitment()
+    for segment in host.memory._segments:
+        for number in range(segment.offset >> 12, (segment.offset + segment.length + 4095) >> 12):
+            commitment.put(segment.slot, number, host.memory.leaf(segment.slot, number))
+    return commitment.take(host.machine)
+
+
+@settings(max_examples=40)
+@given(programs(40), st.sampled_from(SIZES), st.sampled_from(STACKS), st.sampled_from(OPTIONS), st.integers(20, 400))
+def test_random_programs_cannot_tell(
+    program: Program,
+    page_bytes: int,
+    stack: Callable[[int, Path], list[Level]],
+    options: PolicyOptions,
+    slice_ticks: int,
+) -> None:
+    """With labels, traps, granted shards and self-modifying code."""
+
+    def run(pager: Pager | None) -> tuple[bytes, bytes, bytes]:
+        machine = GoldenMachine()
+        output = bytearray()
+        console = Console(program.console_input, output.extend)
+        host = Host(
+            machine, program.image, console=console, seed=program.entropy_seed, shards=program.shards, pager=pager
+        )
+        while host.run(machine.state().tick + slice_ticks).reason is StopReason.TICK:
+            if pager and host.memory.paged and machine.state().tick % 3 == 0:
+                pager.demote(host.memory.paged)
+                pager.restore(host.memory.paged)
+        root = host.memory.paged.state_root() if host.memory.paged else root_of_all_memory(host)
+        return machine.drain_beams(), bytes(output), root
+
+    with store_of(stack, page_bytes) as store:
+        assert run(Pager(store, least_frames(page_bytes), options)) == run(None)
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(("page_bytes", "frames"), [(4096, 17), (65536, 4), (65536, 40)])
+def test_the_core_cannot_tell_either(page_bytes: int, frames: int) -> None:
+    """40 frames are more leaves than the core has frames, so that it gets single ones."""
+    image, unpaged = expected(1 << 22, 300, 1)
+    pager = Pager(PageStore.in_ram(page_bytes), frames)
+    assert run_paged(image, pager, machine=create_machine("rtl")) == unpaged
+    assert pager.statistics().misses > 50
 
 
 @pytest.mark.parametrize("engine", ["golden", "fast"])
