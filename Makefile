@@ -36,9 +36,10 @@ lint: setup  ## style, format and types
 	$(PY) -m ruff format --check .
 	.venv/bin/basedpyright
 
-verify: setup  ## long campaigns of random programs: golden, fast and RTL  [PROGRAMS=n]
+verify: setup  ## long campaigns: random programs on golden, fast and RTL; paging over S3  [PROGRAMS=n]
 	$(PY) -m vac.campaigns.differential --programs $(PROGRAMS) --sanitize
 	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
+	$(PY) -m vac.campaigns.paging
 
 bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=...]
 	$(PY) -m benchmarks.run $(ARGS)

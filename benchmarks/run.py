@@ -1,4 +1,4 @@
-"""Measure VAC next to its peers and write `benchmarks/results/vac.json`: `make bench`."""
+"""Measure VAC next to its peers and write `vac.json` and `paging.json` in `benchmarks/results`: `make bench`."""
 
 import argparse
 import json
@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
+from benchmarks.paging import measure_paging, print_paging
+from benchmarks.paging_disk import DiskBenchFailed
 from benchmarks.peers.measure import MEAN, area_records, time_per_instruction
 from benchmarks.place_and_route import SEEDS, PlaceAndRouteError
 from benchmarks.results import RESULTS_FOLDER, Machine, Result, with_ratios, write_results
@@ -46,6 +48,7 @@ class ResultsUnreadable(RuntimeError):
 
 _FAILURES = (
     BuildFailed,
+    DiskBenchFailed,
     EngineBuildError,
     KernelFailed,
     LockstepMismatch,
@@ -171,14 +174,18 @@ def main(arguments: list[str] | None = None) -> int:
     seeds = range(1, options.seeds + 1) if options.place else ()
     path = RESULTS_FOLDER / "vac.json"
     try:
-        results = _measure(options.quick, seeds, path, " ".join([_COMMAND, *given]))
+        command = " ".join([_COMMAND, *given])
+        results = _measure(options.quick, seeds, path, command)
+        paging = measure_paging(options.quick, command)
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _print_tables(results)
+    print_paging(paging)
     if not options.quick:
-        write_results(path, results)
-        print(f"written: benchmarks/results/{path.name}", file=sys.stderr)
+        for name, records in ((path, results), (RESULTS_FOLDER / "paging.json", paging)):
+            write_results(name, records)
+            print(f"written: benchmarks/results/{name.name}", file=sys.stderr)
     return 0
 
 

@@ -30,7 +30,7 @@ _BUFFER_WORDS = 256
 _HOST_WAIT = 7
 """Cycles from an address on the host port to its word, and from a start to `stopped` being 0, with some to spare."""
 
-_HEADER = data.StructLayout({"kind": 8, "number": 8, "status": 8, "zero": 8})
+_HEADER = data.StructLayout({"kind": 8, "number": 8, "status": 8, "session": 8})
 
 
 class LinkState(enum.Enum, shape=4):
@@ -50,6 +50,7 @@ class LinkState(enum.Enum, shape=4):
     LOAD = 11
     SEND = 12
     CLOSE = 13
+    START = 14
 
 
 class Link(wiring.Component):
@@ -81,6 +82,9 @@ class Link(wiring.Component):
         self._responses = Signal(range(_BUFFER_WORDS))
         """Words of payload in the response buffer."""
         self._refused = Signal()
+        self._outside = Signal()
+        """The frame takes no effect. The response says so; its payload is that of the last one, which may have to be
+        repeated, and means nothing."""
         m.d.comb += [self._request_read.en.eq(1), self._response_read.en.eq(1)]
         with m.Switch(self._state):
             with m.Case(LinkState.RECEIVE):
@@ -125,7 +129,12 @@ class Link(wiring.Component):
                     m.d.comb += self._request_write.en.eq(1)
                     m.d.sync += self._words.eq(self._words + 1)
                     with m.If(self._words == 0):
-                        m.d.sync += Cat(self._header.kind, self._header.number).eq(word[:16])
+                        header: Any = data.View(_HEADER, word)
+                        m.d.sync += [
+                            self._header.kind.eq(header.kind),
+                            self._header.number.eq(header.number),
+                            self._header.session.eq(header.session),
+                        ]
             with m.Else():
                 m.d.sync += phase.eq(1)  # too long: no end of this frame is a good one
         with m.If(~receiving):
@@ -133,8 +142,12 @@ class Link(wiring.Component):
 
     def _execute(self, m: Module) -> None:
         header, host, state = self._header, self.host, self._state
+        session = Signal(8)
         last_number = Signal(8)
-        any_executed = Signal()
+        in_session = Signal()
+        is_next = Signal()
+        is_last = Signal()
+        opens = Signal()
         at = Signal(8)
         address = Signal(HOST_ADDRESS_BITS)
         left = Signal(8)
@@ -146,7 +159,11 @@ class Link(wiring.Component):
         store = Signal(32, name="response_word")
         m.d.comb += [
             end.eq(self._words - 1),
-            is_write.eq(header.kind == Request.WRITE),
+            is_write.eq(header.kind != Request.READ),
+            in_session.eq((header.session == session) & (session != 0)),
+            is_next.eq(in_session & (header.number == (last_number + 1)[:8])),
+            is_last.eq(in_session & (header.number == last_number)),
+            opens.eq((header.kind == Request.HELLO) & (header.session != session) & (header.session != 0)),
             self._request_read.addr.eq(at),
             self._response_write.addr.eq(self._responses),
             self._response_write.data.eq(store),
@@ -167,13 +184,11 @@ class Link(wiring.Component):
             m.d.sync += self._responses.eq(self._responses + 1)
 
         with m.Case(LinkState.DISPATCH):
-            m.d.sync += at.eq(1)
-            with m.If(any_executed & (header.number == last_number) & (header.kind != Request.HELLO)):
-                respond()  # the response was lost
-            with m.Else():
+            m.d.sync += [at.eq(1), self._outside.eq(0)]
+            with m.If(is_next | opens):
                 m.d.sync += [
+                    session.eq(header.session),
                     last_number.eq(header.number),
-                    any_executed.eq(1),
                     self._responses.eq(0),
                     self._refused.eq(0),
                     wait.eq(_HOST_WAIT),
@@ -181,13 +196,8 @@ class Link(wiring.Component):
                 with m.Switch(header.kind):
                     with m.Case(Request.HELLO):
                         m.d.sync += state.eq(LinkState.HELLO)
-                    with m.Case(Request.WRITE, Request.READ):
+                    with m.Case(Request.WRITE, Request.READ, Request.RUN):
                         m.d.sync += state.eq(LinkState.NEXT_SEGMENT)
-                        with m.If(~host.stopped):
-                            refuse()
-                    with m.Case(Request.START):
-                        m.d.sync += [halt.eq(0), state.eq(LinkState.SETTLE)]
-                        m.d.comb += host.start.eq(host.stopped)
                         with m.If(~host.stopped):
                             refuse()
                     with m.Case(Request.HALT):
@@ -200,6 +210,10 @@ class Link(wiring.Component):
                             refuse()
                     with m.Default():
                         refuse()
+            with m.Else():
+                # Either the response was lost and is repeated, or the frame is none of this session's turn.
+                m.d.sync += self._outside.eq(~is_last)
+                respond()
         with m.Case(LinkState.NEXT_SEGMENT):
             m.d.sync += state.eq(LinkState.SEGMENT)
         with m.Case(LinkState.SEGMENT):
@@ -207,6 +221,8 @@ class Link(wiring.Component):
             m.d.sync += state.eq(LinkState.NEXT_WORD)
             with m.If(at == end):
                 respond()
+                with m.If(header.kind == Request.RUN):
+                    m.d.sync += state.eq(LinkState.START)
         with m.Case(LinkState.NEXT_WORD):
             m.d.sync += [wait.eq(_HOST_WAIT), state.eq(Mux(is_write, LinkState.WRITE_WORD, LinkState.READ_WORD))]
             with m.If(left == 0):
@@ -227,6 +243,9 @@ class Link(wiring.Component):
             put(Mux(self._responses == 0, HELLO_MAGIC, PROTOCOL_VERSION))
             with m.If(self._responses == 1):
                 respond()
+        with m.Case(LinkState.START):
+            m.d.comb += host.start.eq(1)
+            m.d.sync += [halt.eq(0), wait.eq(_HOST_WAIT), state.eq(LinkState.SETTLE)]
         self._take_beams(m, put, respond, fetched)
         with m.Case(LinkState.SETTLE):
             m.d.sync += wait.eq(wait - 1)
@@ -267,9 +286,11 @@ class Link(wiring.Component):
             header.number.eq(self._header.number),
             header.status.eq(
                 Mux(self.host.stopped, LinkStatus.STOPPED.value, 0)
-                | Mux(self._refused, LinkStatus.REFUSED.value, 0)
+                | Mux(self._refused & ~self._outside, LinkStatus.REFUSED.value, 0)
                 | Mux(self.beams.valid, LinkStatus.BEAMS_WAIT.value, 0)
+                | Mux(self._outside, LinkStatus.NO_SESSION.value, 0)
             ),
+            header.session.eq(self._header.session),
             is_crc.eq(index == self._responses + 1),
         ]
         with m.Case(LinkState.OPEN):

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +30,7 @@ from .span import Span, picture_title, record_span
 from .toolchain import ToolMissing
 from .trace import TraceError
 from .wave import IMAGE_NAME
+from .workplace import workplace
 
 _ROOT = Path(__file__).resolve().parents[2]
 DEMO = _ROOT / "firmware" / "demos" / "crc32_file.vasm"
@@ -40,6 +39,8 @@ _BEAM_LINES = 1000
 _WAVE_LEAD, _WAVE_COUNT = 60, 600
 _EVENT_FLAG = 2
 _SLICE_TICKS = 1 << 16
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
 
 
 class BadInput(Exception):
@@ -47,7 +48,7 @@ class BadInput(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit status 0 when the program ended well, 1 when it did not or the RTL differs, 2 for bad input."""
+    """Exit status: 0 the program ended well, 1 it did not or the RTL differs, 2 bad input, 130 Ctrl-C."""
     options = _parse(arguments)
     console = Console(stderr=True)
     out: Path = options.out
@@ -55,18 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
         if options.ticks < 1:
             raise BadInput(f"--ticks is {options.ticks}; 1 and more are possible")
         image, content = _read_inputs(options.program, options.input)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            folder = Path(temporary).resolve()
-            folder.chmod(0o755)  # a temporary folder is its maker's alone
+        with workplace(out) as folder:
             status = _run(options, image, content, folder, console)
-            # Whole results replace whole results.
-            if out.exists():
-                shutil.rmtree(out)
-            shutil.copytree(folder, out)
     except (BadInput, AssemblyErrors, ImageError, OSError, ToolMissing, BuildFailed, BenchFailed, TraceError) as error:
         print(error if isinstance(error, AssemblyErrors) else f"sim: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("sim: interrupted; nothing was written", file=sys.stderr)
+        return INTERRUPTED
     console.print(f"results in {out}: report.md, wave.fst (wave.gtkw), wave.png, beams.bin")
     return status
 

@@ -1,51 +1,18 @@
 """A Verilated SoC, from its sources or its netlist, as a link transport."""
 
 import ctypes
-import hashlib
 from pathlib import Path
 
-from vac_sim.model import cache_folder, exclusive, run_tool
-from vac_sim.toolchain import require_cxx, verilator_binary, verilator_root
+from vac_sim.verilated_library import build_library
 
 HARNESS = Path(__file__).with_name("serial_harness.cpp")
 DIVISOR = 8
 _PATIENCE = 20_000
-_FLAGS = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"]
 
 
 def build_serial_model(sources: dict[str, str], options: tuple[str, ...] = ()) -> Path:
     """Shared library of the top module `soc` in these Verilog files; from the cache where they were built before."""
-    parts = [HARNESS.read_text(), *options]
-    for name, text in sorted(sources.items()):
-        parts += [name, text]
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
-    folder = cache_folder() / "serial" / key
-    library = folder / "soc.so"
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder / "lock"):
-        if library.exists():
-            return library
-        for name, text in sources.items():
-            (folder / name).write_text(text)
-        command = [str(verilator_binary()), *_FLAGS, *options, "--Mdir", "model", "--top-module", "soc", *sources]
-        run_tool(command, folder)
-        include = verilator_root() / "include"
-        generated = sorted(str(path) for path in (folder / "model").glob("*.cpp"))
-        runtime = [str(include / name) for name in ("verilated.cpp", "verilated_threads.cpp")]
-        includes = [f"-I{path}" for path in (folder / "model", include, include / "vltstd")]
-        compiler = [
-            require_cxx(),
-            "-std=c++17",
-            "-O1",
-            "-fPIC",
-            "-fno-strict-aliasing",
-            "-DVL_TIME_CONTEXT",
-            "-pthread",
-        ]
-        output = folder / "soc.so.partial"
-        run_tool([*compiler, *includes, "-shared", str(HARNESS), *generated, *runtime, "-o", str(output)], folder)
-        output.replace(library)
-    return library
+    return build_library("soc", sources, HARNESS, options)
 
 
 class SerialModel:

@@ -44,7 +44,7 @@ def test_console_is_standard_input_and_output(tmp_path: Path) -> None:
     assert "digest  ed5c99a754a60bcd" in report and "score 1.000" in report
 
 
-@pytest.mark.parametrize("engine", ["golden", "fast"])
+@pytest.mark.parametrize("engine", ["golden", "fast", "jit"])
 def test_engines_give_the_same_report_and_beams(engine: str, tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(b"hello")
     beams = tmp_path / "beams"
@@ -78,7 +78,7 @@ def test_a_denial_is_reported(tmp_path: Path) -> None:
     assert report["trap"] == "DENIED" and report["denials"] == ["tick 0, pc 0x0: in 0x40 denied: not granted"]
 
 
-@pytest.mark.parametrize("engine", ["golden", "fast"])
+@pytest.mark.parametrize("engine", ["golden", "fast", "jit"])
 def test_the_tick_limit_is_exact(engine: str, tmp_path: Path) -> None:
     done = vac_run(source(tmp_path, FOREVER), "--ticks", 12345, "--json", "--engine", engine)
     assert done.returncode == 4
@@ -106,7 +106,7 @@ def test_a_recorded_run_replays_without_its_inputs(tmp_path: Path) -> None:
         (["good.vasm", "--input", "missing"], "cannot read 'missing'"),
         (["good.vasm", "--storage", "missing"], "cannot read 'missing'"),
         (["good.vasm", "--replay", "bad.vasm"], "line 1: no entry of an input log"),
-        (["good.vasm", "--engine", "warp"], "there is no engine 'warp'; choose one of golden, fast, rtl"),
+        (["good.vasm", "--engine", "warp"], "there is no engine 'warp'; choose one of golden, fast, jit, rtl"),
         (["good.vasm", "--beams", "nowhere/beams"], "cannot write 'nowhere/beams'"),
         (["good.vasm", "--ticks", "-1"], "Invalid value for '--ticks'"),
         ([], "Missing argument"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import fields, replace
 
-from vac.campaigns.programs import random_image
+from vac.randomised.restless import restless_image
 from vac.commitment.memory_tree import MemoryTree
 from vac.commitment.state_root import StateCommitment, state_root
 from vac.fast.machine import FastMachine, Trace
@@ -25,7 +25,7 @@ def _whole_root(machine: Machine) -> bytes:
 
 def test_every_engine_and_the_incremental_way_agree() -> None:
     for seed in range(12):
-        image = random_image(seed, has_labels=seed % 3 == 2)
+        image = restless_image(seed, has_labels=seed % 3 == 2)
         golden, plain, digesting = GoldenMachine(), FastMachine(Trace.NOTHING), FastMachine(Trace.DIGEST)
         machines = (golden, plain, digesting)
         commitments = [StateCommitment() for _ in machines]
@@ -43,7 +43,7 @@ def test_every_engine_and_the_incremental_way_agree() -> None:
 
 
 def test_eviction_does_not_show() -> None:
-    image = random_image(3)
+    image = restless_image(3)
     machine, commitment = FastMachine(), StateCommitment()
     machine.load(image)
     machine.run(100)

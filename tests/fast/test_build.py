@@ -11,8 +11,6 @@ import pytest
 from vac.fast.compiler import FAST, INCLUDE_DIRECTORY, EngineBuildError, find_compiler, library_path
 from vac.fast.generate import generated_files
 from vac.fast.operations import CONDITION_EXPRESSIONS, FUNCTION_EXPRESSIONS
-from vac.fast.selection import UnknownEngine, select_engine
-from vac.golden.model import GoldenMachine
 from vac.isa.alu import AluFunction, Condition
 
 
@@ -48,15 +46,11 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_golden_model_serves_where_there_is_no_compiler(tmp_path: Path) -> None:
-    script = (
-        "from vac.fast.selection import select_engine; e = select_engine('fast'); "
-        "print(e.name, type(e.make()).__name__); print(e.note)"
-    )
+    script = "from vac.engines.registry import create_machine; print(type(create_machine('fast')).__name__)"
     environment = {"PATH": str(tmp_path), "VAC_CACHE_DIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    first, note = done.stdout.splitlines()[:2]
-    assert first == "golden GoldenMachine"
-    assert "C compiler" in note
+    assert done.stdout == "GoldenMachine\n"
+    assert "golden model serves" in done.stderr and "C compiler" in done.stderr
 
 
 def test_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -70,13 +64,6 @@ def test_compiler_that_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     with pytest.raises(EngineBuildError, match="no such luck"):
         library_path(FAST)
     assert not list((tmp_path / "cache").iterdir())
-
-
-def test_selection() -> None:
-    assert select_engine("golden").make is GoldenMachine
-    assert select_engine("fast").note == ""
-    with pytest.raises(UnknownEngine, match="choose one of fast, golden"):
-        select_engine("faster")
 
 
 def test_header_serves_c_plus_plus(tmp_path: Path) -> None:

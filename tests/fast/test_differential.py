@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from vac.campaigns.differential import run_seed
 from vac.campaigns.lockstep import Coverage, Lockstep, Mismatch
-from vac.campaigns.programs import random_image
 from vac.fast.machine import FastMachine, Trace
 from vac.golden.model import GoldenMachine
 from vac.image.image import Image, Segment, Window
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
 from vac.machine.protocol import Stop
+from vac.randomised.restless import restless_image
 
 SEEDS = range(1000, 1024)
 
@@ -58,4 +58,4 @@ def test_campaign_sees_a_difference() -> None:
 
     for broken in (Ahead, Forgetful):
         with pytest.raises(Mismatch):
-            Lockstep(random_image(1), 1, GoldenMachine, broken).run(3000)
+            Lockstep(restless_image(1), 1, GoldenMachine, broken).run(3000)

@@ -20,8 +20,8 @@ from ..fast.machine import FastMachine, Trace
 from ..golden.model import GoldenMachine
 from ..isa.table import INSTRUCTIONS
 from ..machine.protocol import Machine
+from ..randomised.restless import restless_image
 from .lockstep import Coverage, Lockstep, Mismatch
-from .programs import random_image
 
 _SANITIZED_MARK = "VAC_CAMPAIGN_SANITIZED"
 """Set in the environment of the process that runs under the sanitizers' run-time library."""
@@ -33,7 +33,7 @@ def _maker(trace: Trace, flavour: Flavour) -> Callable[[], Machine]:
 
 def run_seed(seed: int, ticks: int, flavour: Flavour = FAST) -> Coverage:
     """One program, traced and plain. Every third one declares labels. Raises Mismatch."""
-    image = random_image(seed, has_labels=seed % 3 == 2)
+    image = restless_image(seed, has_labels=seed % 3 == 2)
     coverage = Coverage()
     for trace in (Trace.BEAMS, Trace.NOTHING):
         has_beams = trace is Trace.BEAMS

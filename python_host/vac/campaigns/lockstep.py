@@ -15,7 +15,7 @@ from ..isa.beam import Beam
 from ..isa.traps import Trap
 from ..machine.protocol import Answer, Leaf, Machine, Stop, StopReason
 from ..machine.state import Status
-from .programs import CORNERS
+from ..randomised.operands import random_cell
 
 
 class Mismatch(AssertionError):
@@ -188,7 +188,7 @@ class Lockstep:
 
     def make_answer(self) -> Answer:
         draw = self.draw
-        value = draw.choice(CORNERS) if draw.random() < 0.5 else draw.getrandbits(32)
+        value = random_cell(draw)
         if draw.random() < 0.05:
             return Answer(trap=Trap.DENIED)
         writes: tuple[tuple[int, int, bytes], ...] = ()

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from .asm import asm
+from .board import board
 from .disasm import disasm
 from .run import run
 from .verify import verify
@@ -15,6 +16,7 @@ app.command()(asm)
 app.command()(disasm)
 app.command()(run)
 app.command()(verify)
+app.add_typer(board, name="board")
 
 
 def _print_version(wanted: bool) -> None:

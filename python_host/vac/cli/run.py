@@ -25,6 +25,8 @@ from ..host.input_log import InputLog, InputLogError, ReplayError
 from ..host.session import Host
 from ..image.image import MAGIC, Image
 from ..isa.sqi import FULL
+from ..link.serial_port import DEFAULT_BAUD
+from ..link.session import LinkError
 from ..machine.protocol import MachineError, StopReason
 from ..machine.state import State
 from .failure import fail, load_image, write_whole
@@ -32,7 +34,7 @@ from .failure import fail, load_image, write_whole
 HALTED, TRAPPED, TICK_LIMIT, INTERRUPTED = 0, 3, 4, 130
 """Exit codes, beside BAD_INPUT; 130 is the shell's own for an interrupt."""
 
-_NEVER = (1 << 64) - 1
+NEVER = (1 << 64) - 1
 _SLICE_SECONDS = (0.1, 0.4)
 _BEAM_SLICE_TICKS = 1 << 18
 _QUIET_SECONDS = 2.0
@@ -49,7 +51,7 @@ def run(
         Path | None, typer.Option("--input", help="Console input; by default standard input.", metavar="FILE")
     ] = None,
     storage: Annotated[Path | None, typer.Option(help="The bytes of device 0x30, read-only.", metavar="FILE")] = None,
-    ticks: Annotated[int, typer.Option(help="Stop after this many instructions.", min=0, max=_NEVER)] = _NEVER,
+    ticks: Annotated[int, typer.Option(help="Stop after this many instructions.", min=0, max=NEVER)] = NEVER,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "golden",
     seed: Annotated[int, typer.Option(help="Seed of the random generator of `entropy_probe`.")] = 0,
     beams: Annotated[
@@ -62,26 +64,31 @@ def run(
         Path | None, typer.Option(help="Give the answers of this input log instead of live ones.", metavar="LOG")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
+    port: Annotated[
+        str | None,
+        typer.Option(envvar="VAC_PORT", help="Serial device of the engine `board`.", metavar="DEVICE"),
+    ] = None,
+    baud: Annotated[int, typer.Option(help="Rate of that serial line.")] = DEFAULT_BAUD,
 ) -> None:
     """Run PROGRAM: console on standard input and output, report on standard error.
 
     Exits 0 when it halted, 3 when it trapped, 4 at the tick limit, 130 when interrupted, 2 for bad input.
     """
-    image, assembly = _program(program)
+    image, assembly = load_program(program)
     log = _input_log(replay) if replay else None
     with ExitStack() as files:
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
         console = Console(source, _write_out)
         held = Storage(files.enter_context(_open(storage))) if storage else None
         try:
-            machine = create_machine(engine, keeps_beams=beams is not None)
+            machine = create_machine(engine, keeps_beams=beams is not None, port=port, baud=baud)
         except EngineError as error:
             fail(str(error))
         try:
             host = Host(machine, image, console=console, storage=held, seed=seed, replay=log)
             session = _Session(host, ticks, files.enter_context(_whole_file(beams)) if beams else None)
             session.run()
-        except (ReplayError, MachineError) as error:
+        except (ReplayError, MachineError, LinkError) as error:
             fail(f"{program}: {error}")
     if record:
         write_whole(record, host.input_log.to_text().encode())
@@ -90,7 +97,7 @@ def run(
     raise typer.Exit(session.exit_code)
 
 
-def _program(path: Path) -> tuple[Image, Assembly | None]:
+def load_program(path: Path) -> tuple[Image, Assembly | None]:
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -7,7 +7,7 @@ from functools import cache
 
 from .compiler import FAST, Flavour, library_path
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 STACK_RAM_CELLS = 256
 WINDOW_COUNT = 17
@@ -54,6 +54,13 @@ class CStop(c.Structure):
     ]
 
 
+class CCompiled(c.Structure):
+    _fields_ = [
+        ("code", c.c_void_p),
+        *((name, c.c_uint32) for name in ("pc", "frame", "needs", "room", "least", "reserved")),
+    ]
+
+
 _BYTES, _MACHINE = c.c_char_p, c.c_void_p
 _U64_ARRAY = c.POINTER(c.c_uint64)
 _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
@@ -80,6 +87,10 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     ),
     "vac_grant": (c.c_int, [_MACHINE, c.c_uint32, c.POINTER(CWindow)]),
     "vac_is_waiting": (c.c_int, [_MACHINE]),
+    "vac_add_compiled": (c.c_int, [_MACHINE, c.POINTER(CCompiled), c.POINTER(c.c_uint32), c.c_size_t]),
+    "vac_compiled_count": (c.c_uint32, [_MACHINE]),
+    "vac_compiled_ticks": (c.c_uint64, [_MACHINE]),
+    "vac_layout": (c.c_size_t, [c.POINTER(c.c_uint32), c.c_size_t]),
     "vac_digest": (c.c_uint64, [c.c_uint64, _BYTES, c.c_size_t]),
     "vac_digest_portable": (c.c_uint64, [c.c_uint64, _BYTES, c.c_size_t]),
     "vac_digest_by": (c.c_int, [c.c_int, _U64_ARRAY, _BYTES, c.c_size_t]),

@@ -90,6 +90,48 @@ HANDLER(enter)
     GO(leave, r, locals, sp, t, 0);
 }
 
+#define ROTATE_RIGHT(value, count) ((count) ? (value) >> (count) | (value) << ((32 - (count)) & 31) : (value))
+
+static inline handler interpreter_of(const vac_machine *m, const record *r)
+{
+    return HANDLERS[r->entry == HANDLER_COMPILED ? m->interpreted[r->compiled - 1] : r->entry];
+}
+
+HANDLER(compiled)
+{
+    const vac_compiled *const code = &m->compiled[r->compiled - 1];
+    const uint32_t depth = (uint32_t)(sp - m->cells);
+    if (code->frame == 255 - m->frame_complement && depth >= code->needs &&
+        depth + code->room <= VAC_DATA_STACK_CELLS && m->limit - t >= code->least * TICK_STEP) {
+        m->met = code;
+        GO(leave, r, locals, sp, t, last);
+    }
+    GO(interpreter_of(m, r), r, locals, sp, t, last);
+}
+
+HANDLER(enter_interpreter)
+{
+    (void)last;
+    if (LIKELY(fits(m, r, sp, t)))
+        GO(interpreter_of(m, r), r, locals, sp, t, 0);
+    GO(leave, r, locals, sp, t, 0);
+}
+
+/* Where an access is beyond its window's extent; `last` is its place as REACH computed it. Moves the extent and starts the instruction
+ * again: what it reads is all in memory. */
+#define BEYOND(kind)                                                                                                   \
+    __attribute__((noinline)) HANDLER(beyond_##kind)                                                                   \
+    {                                                                                                                  \
+        const uint32_t index = (uint32_t)(m->moving - m->paths);                                                       \
+        const uint32_t pointer = ROTATE_RIGHT(last, (32 - r->size_log2) & 31) + m->moving->kind.low;                   \
+        const uint32_t displacement = pointer - (index << POINTER_DISPLACEMENT_BITS);                                  \
+        if (UNLIKELY(!move_##kind##_extent(m, index, displacement, 1u << r->size_log2)))                               \
+            GO(leave, r, locals, sp, t, 0);                                                                            \
+        GO(interpreter_of(m, r), r, locals, sp, t, 0);                                                                 \
+    }
+BEYOND(read)
+BEYOND(write)
+
 #define STEP GO(leave, r, locals, sp, t, 0)
 #define NEXT(bytes, new_sp, result) GO(r->next, r + (bytes), locals, (new_sp), t, (result))
 #define ENTER(new_r, new_sp)                                                                                           \
@@ -127,17 +169,18 @@ HANDLER(enter)
         NEXT(bytes, new_sp, value);                                                                                    \
     } while (0)
 
-#define ROTATE_RIGHT(value, count) ((count) ? (value) >> (count) | (value) << ((32 - (count)) & 31) : (value))
-
-/* Declares `path` and `address`. An unaligned displacement rotates into one that is beyond every length. */
-#define ADDRESS(length, flag, size_log2, sum)                                                                          \
-    const uint32_t displacement = (sum);                                                                               \
-    const window_path *const path = &m->paths[a >> POINTER_DISPLACEMENT_BITS];                                         \
-    if (UNLIKELY(ROTATE_RIGHT(displacement, size_log2) >= path->length >> (size_log2)))                                \
-        STEP;                                                                                                          \
-    const uint32_t address = path->base + displacement;                                                                \
-    if (UNLIKELY(!(path->flags[address >> LEAF_SHIFT] & (flag))))                                                      \
-        STEP;
+/* Declares `place`, the extent, and `index`, the aligned access in it in units of its size. `sum` is the pointer with
+ * all that is added to it; that its carries reach the window bits does no harm, it is then beyond every extent. */
+#define REACH(kind, size_log2, sum)                                                                                    \
+    window_path *const path = &m->paths[a >> POINTER_DISPLACEMENT_BITS];                                               \
+    const extent *const place = &path->kind;                                                                           \
+    const uint32_t index = ROTATE_RIGHT((sum)-place->low, size_log2);                                                  \
+    if (UNLIKELY(index >= place->span[size_log2])) {                                                                   \
+        m->moving = path;                                                                                              \
+        GO(beyond_##kind, r, locals, sp, t, index);                                                                    \
+    }
+#define PLACE(size_log2) (place->origin + ((size_t)index << (size_log2)))
+#define PLACE_ADDRESS(size_log2) (place->address + (index << (size_log2)))
 
 #define NOP(bytes)                                                                                                     \
     RETIRE(r->beam, 0, 0);                                                                                             \
@@ -183,14 +226,14 @@ HANDLER(enter)
 
 /* Entry `a` of the function table, when it leads to code. */
 #define TABLE_ENTRY                                                                                                    \
-    const window_path *const path = &m->paths[TABLE_WINDOW];                                                           \
-    if (UNLIKELY(a >= path->read_length >> 2))                                                                         \
+    const window_limits *const limits = &m->limits[TABLE_WINDOW];                                                      \
+    if (UNLIKELY(a >= limits->read_length >> 2))                                                                       \
         STEP;                                                                                                          \
-    const uint32_t address = path->base + a * 4;                                                                       \
-    if (UNLIKELY(!(path->flags[address >> LEAF_SHIFT] & LEAF_RESIDENT)))                                               \
+    const uint32_t address = limits->base + a * 4;                                                                     \
+    if (UNLIKELY(!(limits->flags[address >> LEAF_SHIFT] & LEAF_RESIDENT)))                                             \
         STEP;                                                                                                          \
     uint32_t cell;                                                                                                     \
-    memcpy(&cell, path->memory + address, 4);                                                                          \
+    memcpy(&cell, limits->start + a * 4, 4);                                                                           \
     if (UNLIKELY((cell & CODE_MASK) >= m->code_length))                                                                \
         STEP;
 
@@ -212,17 +255,18 @@ HANDLER(enter)
 #include "vac_handlers.h"
 
 /* Executes from a decoded record on, as far as it goes without the exact step. */
-void RUN_BODY(vac_machine *m, const record *r)
+void RUN_BODY(vac_machine *m, const record *r, int interprets)
 {
+    const handler start = interprets ? enter_interpreter : enter;
     uint32_t *const locals = m->cells + VAC_DATA_STACK_CELLS + m->fp;
     m->frame_complement = 255 - (m->rp - m->fp);
     uint32_t *const sp = m->cells + m->sp;
 #if VAC_TRAMPOLINE
-    pending = (transfer){enter, r, locals, sp, m->progress, 0};
+    pending = (transfer){start, r, locals, sp, m->progress, 0};
     while (pending.go(m, pending.r, pending.locals, pending.sp, pending.t, pending.last))
         ;
 #else
-    enter(m, r, locals, sp, m->progress, 0);
+    start(m, r, locals, sp, m->progress, 0);
 #endif
 }
 

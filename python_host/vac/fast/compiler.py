@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +20,14 @@ INCLUDE_DIRECTORY = _HERE
 
 _CANDIDATES = ("cc", "gcc", "clang", "c++", "g++")
 _COMMON = ("-std=gnu11", "-fPIC", "-shared", "-fno-strict-aliasing", "-fvisibility=hidden", "-pthread")
-_OPTIMISED = ("-O2", "-fomit-frame-pointer", "-foptimize-sibling-calls", "-fno-gcse", "-fno-crossjumping")
+_OPTIMISED = (
+    "-O2",
+    "-march=native",
+    "-fomit-frame-pointer",
+    "-foptimize-sibling-calls",
+    "-fno-gcse",
+    "-fno-crossjumping",
+)
 _SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-DVAC_TRAMPOLINE=1")
 """Sanitizers put epilogues behind calls in tail position, so that handlers return to a loop instead."""
 
@@ -38,7 +46,9 @@ class Flavour:
     def flags(self) -> tuple[str, ...]:
         if self.sanitizers:
             return (*_COMMON, *_SANITIZED, f"-fsanitize={self.sanitizers}")
-        return (*_COMMON, *_OPTIMISED)
+        # Three-operand shifts save the interpreter an instruction here and there.
+        own = ("-march=native",) if platform.machine() == "x86_64" else ()
+        return (*_COMMON, *_OPTIMISED, *own)
 
 
 FAST = Flavour()
@@ -59,8 +69,8 @@ def find_compiler() -> str:
     )
 
 
-def _cache_directory() -> Path:
-    """Where built libraries are kept: `$VAC_CACHE_DIR`, or `vac` under the user's cache directory."""
+def cache_directory() -> Path:
+    """Where what was built is kept: `$VAC_CACHE_DIR`, or `vac` under the user's cache directory."""
     named = os.environ.get("VAC_CACHE_DIR")
     if named:
         return Path(named)
@@ -82,6 +92,16 @@ def _compiler_version(compiler: str) -> str:
         raise EngineBuildError(f"{compiler} --version fails ({error}); name a working C compiler in CC") from error
 
 
+@cache
+def _processor() -> str:
+    """What the processor can do: a library made for one may be found by another through a shared home directory."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
 def _is_c_plus_plus(compiler: str) -> bool:
     return Path(compiler).name.split("-")[0].endswith("++")
 
@@ -93,9 +113,10 @@ def library_path(flavour: Flavour = FAST) -> Path:
     """
     compiler = find_compiler()
     key = hashlib.sha256()
-    for text in (_compiler_version(compiler), *flavour.flags, *(part for item in _sources().items() for part in item)):
+    parts = (part for item in _sources().items() for part in item)
+    for text in (_compiler_version(compiler), _processor(), *flavour.flags, *parts):
         key.update(text.encode() + b"\0")
-    path = _cache_directory() / f"fast-{key.hexdigest()[:24]}.so"
+    path = cache_directory() / f"fast-{key.hexdigest()[:24]}.so"
     if not path.exists():
         _build(compiler, flavour, path)
     return path

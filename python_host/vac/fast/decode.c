@@ -214,6 +214,9 @@ static int take_apart(const vac_machine *m, uint32_t pc, decoded *one)
     if (row->fields[FIELD_FRAME].width)
         one->a = (uint32_t)field_of(&row->fields[FIELD_FRAME], one->word);
     one->exact = !handler_of(one, one->a_place, one->b_place) || one->frame_need > RETURN_STACK_CELLS;
+    /* The pointer is written last there. */
+    if (row->post_increments && one->d_place == D_LOCAL && one->d == one->a)
+        one->exact = 1;
     if (row->unit == UNIT_BRANCH) {
         /* The constant shares a byte: a wider one is left to the exact step. */
         if (one->b_place == B_IMMEDIATE && (uint32_t)(int32_t)(int8_t)one->immediate != one->immediate)
@@ -266,9 +269,11 @@ static uint64_t static_beam(const decoded *one, uint32_t pc)
 }
 
 /* Stores to this leaf must look for decoded instructions from now on. */
-static void hold_leaf(vac_machine *m, uint32_t address)
+void hold_leaf(vac_machine *m, uint32_t address)
 {
     uint8_t *flags = &m->slots[CODE_SLOT].flags[address >> LEAF_SHIFT];
+    if (*flags & LEAF_STORE)
+        cut_extents(m, CODE_SLOT, address >> LEAF_SHIFT, 0);
     *flags = (uint8_t)((*flags | LEAF_CODE) & ~LEAF_STORE);
 }
 
@@ -306,6 +311,7 @@ static void fill(vac_machine *m, uint32_t pc, const decoded *one, const decoded 
     r->stack_room = (uint8_t)(VAC_DATA_STACK_CELLS - growth - need);
     r->run = (uint8_t)run;
     r->length = one->row->length;
+    r->size_log2 = one->row->size_log2;
     r->entry = (uint16_t)(one->exact ? 0 : handler_of(one, one->a_place, one->b_place));
     hold_leaf(m, pc);
     hold_leaf(m, pc + one->row->length - 1);
@@ -351,11 +357,24 @@ static int is_decoded(const vac_machine *m, uint32_t first, uint32_t last)
     return 0;
 }
 
+static int is_compiled(const vac_machine *m, uint32_t first, uint32_t last)
+{
+    const slot_memory *slot = &m->slots[CODE_SLOT];
+    for (uint32_t leaf = first >> LEAF_SHIFT; leaf <= last >> LEAF_SHIFT && leaf < slot->leaves; leaf++)
+        if (slot->flags[leaf] & LEAF_COMPILED)
+            return 1;
+    return 0;
+}
+
 /* Forgets every record that depends on the code bytes first to last: the instructions there, and the runs that reach
  * into them. */
 void forget_code(vac_machine *m, uint32_t first, uint32_t last)
 {
-    if (!m->code || first >= m->code_length || !is_decoded(m, first, last))
+    if (!m->code || first >= m->code_length)
+        return;
+    if (m->compiled_count && is_compiled(m, first, last))
+        forget_compiled(m);
+    if (!is_decoded(m, first, last))
         return;
     const uint32_t reach = (MAX_RUN + 1) * 5;
     const uint32_t start = first < reach ? 0 : first - reach;
@@ -367,4 +386,5 @@ void forget_all_code(vac_machine *m)
 {
     if (m->code)
         forget_code(m, 0, m->code_length);
+    forget_compiled(m);
 }

@@ -16,6 +16,8 @@ from .operations import CONDITION_EXPRESSIONS, FUNCTION_EXPRESSIONS
 from .variants import VARIANTS_PER_ROW, APlace, BPlace, DPlace, Variant, variant_index, variants
 
 _KINDS = tuple(FieldKind)
+_FIRST_SERIAL = 2
+"""Before it come the exact step and the way over to compiled code."""
 
 
 def _enumeration(prefix: str, names: list[tuple[str, int]]) -> str:
@@ -134,10 +136,10 @@ def _row(row: Instruction) -> str:
 
 
 def _handlers() -> tuple[dict[str, int], list[list[tuple[Variant, int]]]]:
-    """Serial number by handler body, from 1; and the variants of each row with theirs."""
+    """Serial number by handler body; and the variants of each row with theirs."""
     serials: dict[str, int] = {}
     rows = [
-        [(variant, serials.setdefault(variant.body, len(serials) + 1)) for variant in variants(row)]
+        [(variant, serials.setdefault(variant.body, len(serials) + _FIRST_SERIAL)) for variant in variants(row)]
         for row in INSTRUCTIONS
     ]
     return serials, rows
@@ -169,12 +171,12 @@ def tables() -> str:
 
 
 def handlers() -> str:
-    """`vac_handlers.h`: one handler for each distinct body, and the list of them in which 0 is the exact step."""
+    """`vac_handlers.h`: one handler for each distinct body, and the list of all, whose first two belong to no row."""
     serials, _ = _handlers()
     text = "/* Generated from the instruction table. */\n"
     for body, serial in serials.items():
         text += f"HANDLER(handler_{serial}) {{ {body} }}\n"
-    names = ", ".join(["exact", *(f"handler_{serial}" for serial in serials.values())])
+    names = ", ".join(["exact", "compiled", *(f"handler_{serial}" for serial in serials.values())])
     return text + f"#define HANDLER_LIST {names}\n"
 
 

@@ -21,6 +21,7 @@ vac_machine *vac_new(int traced)
     m->handlers = traced ? TRACED_HANDLERS : PLAIN_HANDLERS;
     m->status = 1;
     m->epoch_end = EPOCH_TICKS;
+    compiled_init(m);
     if (code_reserve(m, 0)) {
         free(m);
         return NULL;
@@ -169,6 +170,7 @@ static void after_body(vac_machine *m, const position *p)
 static void run_span(vac_machine *m, uint64_t until, vac_beam *beams, vac_stop *stop)
 {
     const position p = {beams, m->tick};
+    int interprets = 0;
     for (;;) {
         if (m->status) {
             stop->reason = m->status == 1 ? VAC_STOP_HALTED : VAC_STOP_TRAPPED;
@@ -180,8 +182,16 @@ static void run_span(vac_machine *m, uint64_t until, vac_beam *beams, vac_stop *
         }
         if (!m->labelled && m->pc < m->code_length && (m->code[m->pc].run || decode_at(m, m->pc))) {
             before_body(m, &p, until);
-            (m->traced ? run_traced : run_plain)(m, &m->code[m->pc]);
+            m->met = NULL;
+            (m->traced ? run_traced : run_plain)(m, &m->code[m->pc], interprets);
             after_body(m, &p);
+            interprets = 0;
+            if (m->met) {
+                const uint64_t entered = m->tick;
+                run_compiled(m, until, (uintptr_t)(p.beams + (until - p.first_tick)));
+                interprets = m->tick == entered; /* it could not go on from there */
+                continue;
+            }
             if (m->tick >= until)
                 continue;
         }

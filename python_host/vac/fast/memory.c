@@ -65,19 +65,83 @@ void refresh_path(vac_machine *m, uint32_t index)
 {
     const vac_window *window = &m->windows[index];
     const slot_memory *slot = &m->slots[window->slot];
-    window_path *path = &m->paths[index];
+    window_limits *limits = &m->limits[index];
     const uint64_t capacity = (uint64_t)slot->leaves << LEAF_SHIFT;
-    memset(path, 0, sizeof *path);
+    memset(&m->paths[index], 0, sizeof m->paths[index]);
+    memset(limits, 0, sizeof *limits);
     if (window->base >= capacity)
         return;
     uint64_t length = capacity - window->base;
     if (length > window->length)
         length = window->length;
-    path->memory = slot->memory;
-    path->flags = slot->flags;
-    path->base = (uint32_t)window->base;
-    path->read_length = window->permissions & 1 ? (uint32_t)length : 0;
-    path->write_length = window->permissions & 2 ? (uint32_t)length : 0;
+    limits->start = slot->memory + window->base;
+    limits->flags = slot->flags;
+    limits->base = (uint32_t)window->base;
+    limits->read_length = window->permissions & 1 ? (uint32_t)length : 0;
+    limits->write_length = window->permissions & 2 ? (uint32_t)length : 0;
+}
+
+enum { EXTENT_LEAVES = 256, PATIENCE = 64 };
+
+/* Sets an extent to the ready leaf of a displacement, now and then with the ready leaves around it. */
+static int move_extent(const window_limits *limits, extent *moved, uint32_t index, uint32_t length, uint8_t flag,
+                       uint32_t displacement, uint32_t size)
+{
+    if (displacement % size || (uint64_t)displacement + size > length)
+        return 0;
+    const uint32_t leaf = (limits->base + displacement) >> LEAF_SHIFT;
+    if (!(limits->flags[leaf] & flag))
+        return 0;
+    uint32_t first = leaf, last = leaf;
+    if (--moved->patience < 0) {
+        const uint32_t lowest = limits->base >> LEAF_SHIFT;
+        const uint32_t highest = (uint32_t)(((uint64_t)limits->base + length - 1) >> LEAF_SHIFT);
+        while (first > lowest && leaf - first < EXTENT_LEAVES && (limits->flags[first - 1] & flag))
+            first--;
+        while (last < highest && last - leaf < EXTENT_LEAVES && (limits->flags[last + 1] & flag))
+            last++;
+        moved->patience = PATIENCE;
+    }
+    const int64_t from = ((int64_t)first << LEAF_SHIFT) - limits->base;
+    const int64_t to = ((int64_t)(last + 1) << LEAF_SHIFT) - limits->base;
+    const uint32_t low = from > 0 ? (uint32_t)from : 0;
+    const uint32_t span = (uint32_t)(to < length ? to : length) - low;
+    moved->origin = limits->start + low;
+    moved->low = (index << POINTER_DISPLACEMENT_BITS) + low;
+    moved->address = limits->base + low;
+    for (uint32_t size_log2 = 0; size_log2 < 3; size_log2++)
+        moved->span[size_log2] = span >> size_log2;
+    return 1;
+}
+
+int move_read_extent(vac_machine *m, uint32_t index, uint32_t displacement, uint32_t size)
+{
+    const window_limits *limits = &m->limits[index];
+    return move_extent(limits, &m->paths[index].read, index, limits->read_length, LEAF_RESIDENT, displacement, size);
+}
+
+int move_write_extent(vac_machine *m, uint32_t index, uint32_t displacement, uint32_t size)
+{
+    const window_limits *limits = &m->limits[index];
+    return move_extent(limits, &m->paths[index].write, index, limits->write_length, LEAF_STORE, displacement, size);
+}
+
+static void cut(extent *known, uint32_t leaf)
+{
+    if (known->span[0] && known->address >> LEAF_SHIFT <= leaf &&
+        leaf <= (known->address + known->span[0] - 1) >> LEAF_SHIFT)
+        memset(known, 0, sizeof *known);
+}
+
+void cut_extents(vac_machine *m, uint32_t slot, uint32_t leaf, int reads)
+{
+    for (uint32_t index = 0; index < VAC_WINDOWS; index++) {
+        if (m->windows[index].slot != slot)
+            continue;
+        cut(&m->paths[index].write, leaf);
+        if (reads)
+            cut(&m->paths[index].read, leaf);
+    }
 }
 
 void refresh_paths(vac_machine *m)
@@ -104,8 +168,13 @@ int vac_install(vac_machine *m, uint32_t slot, uint32_t leaf, const uint8_t *dat
     const int error = slot_reserve(m, slot, leaf);
     if (error)
         return error;
-    leave_code(m, slot, leaf);
     slot_memory *s = &m->slots[slot];
+    if ((s->flags[leaf] & LEAF_CODE) && !memcmp(s->memory + ((size_t)leaf << LEAF_SHIFT), data, VAC_LEAF_BYTES)) {
+        s->flags[leaf] |= LEAF_DIRTY; /* what is known of its code still holds */
+        s->labels[leaf] = labels;
+        return VAC_OK;
+    }
+    leave_code(m, slot, leaf);
     memcpy(s->memory + ((size_t)leaf << LEAF_SHIFT), data, VAC_LEAF_BYTES);
     s->flags[leaf] = LEAF_RESIDENT | LEAF_DIRTY | LEAF_STORE;
     s->labels[leaf] = labels;
@@ -128,6 +197,7 @@ int vac_evict(vac_machine *m, uint32_t slot, uint32_t leaf)
         return VAC_ERROR_NOT_RESIDENT;
     leave_code(m, slot, leaf);
     slot_memory *s = &m->slots[slot];
+    cut_extents(m, slot, leaf, 1);
     s->flags[leaf] = 0;
     s->labels[leaf] = 0;
     madvise(s->memory + ((size_t)leaf << LEAF_SHIFT), VAC_LEAF_BYTES, MADV_DONTNEED);
@@ -194,4 +264,5 @@ void vac_clean(vac_machine *m)
     for (uint32_t slot = 0; slot < SLOTS; slot++)
         for (uint32_t leaf = 0; leaf < m->slots[slot].leaves; leaf++)
             m->slots[slot].flags[leaf] &= (uint8_t) ~(LEAF_DIRTY | LEAF_STORE);
+    refresh_paths(m);
 }

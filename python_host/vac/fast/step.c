@@ -198,7 +198,8 @@ static uint32_t narrow(vac_machine *m, const operands *o)
         return TRAP_MISALIGNED;
     if ((uint64_t)o->a + o->b > source.length)
         return TRAP_BOUNDS;
-    m->windows[target] = (vac_window){source.base + o->a, o->b, source.slot, source.permissions, 0};
+    /* Behind a window that ends at 2**32 an empty part begins at 0. */
+    m->windows[target] = (vac_window){(uint32_t)(source.base + o->a), o->b, source.slot, source.permissions, 0};
     refresh_path(m, target);
     return 0;
 }
@@ -215,7 +216,7 @@ static uint32_t restrict_window(vac_machine *m, const operands *o)
     return kept;
 }
 
-static uint32_t core_register(const vac_machine *m, uint32_t number)
+uint32_t core_register(const vac_machine *m, uint32_t number)
 {
     switch (number) {
     case REGISTER_TICK_LOW:

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define VAC_ABI_VERSION 1
+#define VAC_ABI_VERSION 2
 
 #if defined(__GNUC__)
 #pragma GCC visibility push(default)
@@ -57,7 +57,7 @@ typedef struct {
 } vac_beam;
 
 typedef struct {
-    uint64_t base; /* byte offset in the slot; 2**32 only where an empty part of the last byte was narrowed to */
+    uint64_t base; /* byte offset in the slot, below 2**32 */
     uint32_t length;
     uint8_t slot;
     uint8_t permissions;
@@ -122,6 +122,37 @@ int vac_run(vac_machine *machine, uint64_t until_tick, vac_beam *beams, size_t c
 int vac_answer(vac_machine *machine, uint32_t value, uint32_t refused, uint32_t trap, vac_beam *beam, uint32_t *retired);
 int vac_grant(vac_machine *machine, uint32_t index, const vac_window *window);
 int vac_is_waiting(const vac_machine *machine);
+
+/* Compiled code that goes on from an instruction as the interpreter would, to the same tick, state and beams.
+ * locals: the frame's first cell; sp: behind the top of the data stack; remaining: ticks until it has to stop.
+ * It returns what then remains when it has just retired a return from the frame in which it was entered, whose cells it
+ * leaves to the caller to pop; otherwise -1, with everything in the machine. */
+typedef int64_t (*vac_compiled_code)(vac_machine *machine, uint32_t *locals, uint32_t *sp, int64_t remaining);
+
+typedef struct {
+    vac_compiled_code code;
+    uint32_t pc;
+    uint32_t frame; /* locals that the frame must have */
+    uint32_t needs; /* cells that must be on the data stack */
+    uint32_t room;  /* how many more there must be room for */
+    uint32_t least; /* ticks that must remain for it to do anything */
+    uint32_t reserved;
+} vac_compiled;
+
+enum { VAC_MOST_COMPILED = 250 };
+
+/* Makes the interpreter go over to compiled code where control comes to its pc by a branch, call or return. `leaves`
+ * are the leaves of code that it was made from: when one of them is written, installed or evicted, the machine
+ * forgets all its compiled code. VAC_ERROR_ARGUMENT when there is too much, VAC_ERROR_NOT_RESIDENT when a leaf is not
+ * there. */
+int vac_add_compiled(vac_machine *machine, const vac_compiled *compiled, const uint32_t *leaves, size_t count);
+/* How many are there now; 0 again after they were forgotten. */
+uint32_t vac_compiled_count(const vac_machine *machine);
+/* Ticks that compiled code has run since the machine was made. */
+uint64_t vac_compiled_ticks(const vac_machine *machine);
+/* Byte offsets inside a machine that compiled code is made with, in the order of VAC_LAYOUT in machine.h; returns how
+ * many there are and writes at most `capacity`. */
+size_t vac_layout(uint32_t *offsets, size_t capacity);
 
 /* Digest state after `count` more beams. The first picks the fastest method that this processor has. */
 uint64_t vac_digest(uint64_t digest, const vac_beam *beams, size_t count);

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from ..isa.alu import DIVIDING
+from ..isa.encoding import FieldKind
 from ..isa.instruction import Destination, Instruction, Source, Unit
 from .operations import CONDITION_EXPRESSIONS, FUNCTION_EXPRESSIONS
 
@@ -137,7 +138,8 @@ def _write(d: DPlace, pops: int) -> str:
 def _branch(row: Instruction, a: APlace, b: BPlace) -> str | None:
     pops = (a in _A_POPS) + (b in _B_POPS)
     condition = CONDITION_EXPRESSIONS[row.condition]
-    text = f"const uint32_t a = {_read_a(a, b)}; const uint32_t b = {_read_b(b, '(uint32_t)(int32_t)(int8_t)r->b')}; "
+    constant = f"{row.constant}u" if row.b is Source.CONSTANT else "(uint32_t)(int32_t)(int8_t)r->b"
+    text = f"const uint32_t a = {_read_a(a, b)}; const uint32_t b = {_read_b(b, constant)}; "
     value, write = "a", "(void)0"
     if row.destination is Destination.POINTER:
         if a in _A_POPS:
@@ -155,17 +157,16 @@ def _load(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:
     pops = (a in _A_POPS) + (b in _B_POPS)
     bits = 8 * access.size
     text = f"const uint32_t a = {_read_a(a, b)}; "
-    index = ""
+    pointer = _pointer(row)
     if row.is_indexed:
         text += f"const uint32_t b = {_read_b(b, '0')}; "
-        index = f" + (b << {access.size_log2})"
-    text += f"ADDRESS(read_length, LEAF_RESIDENT, {access.size_log2}, (a & DISPLACEMENT_MASK) + r->immediate{index}); "
-    text += f"uint{bits}_t cell; memcpy(&cell, path->memory + address, {access.size}); "
+        pointer += f" + (b << {access.size_log2})"
+    text += f"REACH(read, {access.size_log2}, {pointer}) "
+    text += f"uint{bits}_t cell; memcpy(&cell, PLACE({access.size_log2}), {access.size}); "
     text += f"const uint32_t v = {f'(uint32_t)(int32_t)(int{bits}_t)cell' if access.is_signed else 'cell'}; "
-    text += _write(d, pops)
-    if row.post_increments:
-        text += f"locals[r->a] = a + {access.size}; "
-    return text + f"RETIRE(r->beam, v, address); NEXT({row.length}, {_moved((d is DPlace.STACK) - pops)}, v);"
+    text += _write(d, pops) + _increment(row)
+    text += f"RETIRE(r->beam, v, PLACE_ADDRESS({access.size_log2})); "
+    return text + f"NEXT({row.length}, {_moved((d is DPlace.STACK) - pops)}, v);"
 
 
 def _store(row: Instruction, a: APlace, b: BPlace) -> str | None:
@@ -174,12 +175,21 @@ def _store(row: Instruction, a: APlace, b: BPlace) -> str | None:
     if row.post_increments and a in _A_POPS:
         return None
     pops = (a in _A_POPS) + (b in _B_POPS)
-    text = f"const uint32_t a = {_read_a(a, b)}; const uint32_t b = {_read_b(b, '0')}; "
-    text += f"ADDRESS(write_length, LEAF_STORE, {access.size_log2}, (a & DISPLACEMENT_MASK) + r->immediate); "
-    text += f"memcpy(path->memory + address, &b, {access.size}); "
-    if row.post_increments:
-        text += f"locals[r->a] = a + {access.size}; "
-    return text + f"RETIRE(r->beam, b, address); NEXT({row.length}, {_moved(-pops)}, 0);"
+    text = f"const uint32_t a = {_read_a(a, b)}; "
+    text += f"REACH(write, {access.size_log2}, {_pointer(row)}) "
+    text += f"const uint32_t b = {_read_b(b, '0')}; "
+    text += f"memcpy(PLACE({access.size_log2}), &b, {access.size}); " + _increment(row)
+    text += f"RETIRE(r->beam, b, PLACE_ADDRESS({access.size_log2})); "
+    return text + f"NEXT({row.length}, {_moved(-pops)}, last);"
+
+
+def _pointer(row: Instruction) -> str:
+    has_displacement = row.field(FieldKind.SCALED) is not None
+    return "a + r->immediate" if has_displacement else "a"
+
+
+def _increment(row: Instruction) -> str:
+    return f"locals[r->a] += {row.access.size}; " if row.post_increments and row.access else ""
 
 
 def _body(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:

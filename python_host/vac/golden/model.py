@@ -476,7 +476,8 @@ class GoldenMachine:
         if offset + length > source.length:
             raise _Trapped(Trap.BOUNDS)
         target = row.fields_by_kind[FieldKind.WINDOW].extract(word)
-        windows[target] = Window(source.slot, source.base + offset, length, source.permissions)
+        # Behind a window that ends at 2**32 an empty part begins at 0.
+        windows[target] = Window(source.slot, (source.base + offset) & CELL_MASK, length, source.permissions)
 
     def _restrict(self, word: int, row: Instruction) -> int:
         """Masks the permissions of a window and returns what is left. A window without any is empty."""

@@ -17,6 +17,10 @@ from ..isa.limits import (
 from ..isa.traps import Trap
 from ..machine.protocol import Leaf, Machine, MachineError, PageMiss
 from ..machine.state import State
+from ..memory.image_shards import bind_contents
+from ..memory.paged_memory import PagedMemory
+from ..memory.pager import Pager
+from .residency import HeldLeaves, Residency
 
 
 class PointerTrap(Exception):
@@ -39,12 +43,19 @@ class Shard:
 class AddressSpace:
     """Serves one machine, which starts without any memory and gets each leaf when it first asks for it.
 
-    A leaf that neither the image nor a shard fills is zero until it is written. When the engine has no room for
-    another leaf, the one that has been there longest makes way; what it held is kept here.
-    allocation_limit: bytes that `alloc` may grant in all.
+    A leaf that neither the image nor a shard fills is zero until it is written.
+    allocation_limit: bytes that `alloc` may grant in all. pager: keeps what the machine does not hold; without one it
+    is kept in this process, all of it. `paged` is the machine's memory under the pager, None without one.
     """
 
-    def __init__(self, machine: Machine, image: Image, shards: tuple[Shard, ...], allocation_limit: int) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        image: Image,
+        shards: tuple[Shard, ...],
+        allocation_limit: int,
+        pager: Pager | None = None,
+    ) -> None:
         machine.load(replace(image, segments=()))
         self._machine = machine
         taken = {CODE_SLOT, *(s.slot for s in image.segments), *(w.slot for _, w in image.windows)}
@@ -57,11 +68,15 @@ class AddressSpace:
             *image.segments,
             *(Segment(slot, 0, len(shard.data), shard.data) for slot, shard in self._shards.values()),
         ]
-        self._resident: dict[tuple[int, int], None] = {}
-        """Leaves that the machine holds, longest there first."""
-        self._evicted: dict[tuple[int, int], Leaf] = {}
         self._allocated = 0
         self._allocation_limit = allocation_limit
+        self.paged: PagedMemory | None = None
+        if pager:
+            self.paged = pager.attach(machine)
+            bind_contents(pager, self.paged, image, {slot: shard.data for slot, shard in self._shards.values()})
+            if self._allocation_slot is not None:
+                self.paged.bind(self._allocation_slot, 0)
+        self.residency: Residency = self.paged or HeldLeaves(machine, self._initial)
 
     # ---- leaves --------------------------------------------------------------------------------------------------
 
@@ -72,13 +87,11 @@ class AddressSpace:
         """
         if not _covers(self._machine.state(), miss):
             raise MachineError(f"the engine asks for leaf {miss.number} of slot {miss.slot}, which no window covers")
-        self._install(miss.slot, miss.number)
+        self.residency.serve(miss.slot, miss.number)
 
     def leaf(self, slot: int, number: int) -> Leaf:
         """What a leaf holds now, wherever it is."""
-        if (slot, number) in self._resident:
-            return self._machine.read_leaf(slot, number)
-        return self._evicted.get((slot, number)) or Leaf(self._initial(slot, number))
+        return self.residency.leaf(slot, number)
 
     def _initial(self, slot: int, number: int) -> bytes:
         start = number << LEAF_BITS
@@ -89,21 +102,6 @@ class AddressSpace:
                 part = segment.data[first - segment.offset : start + LEAF_BYTES - segment.offset]
                 content[first - start : first - start + len(part)] = part
         return bytes(content)
-
-    def _install(self, slot: int, number: int) -> None:
-        leaf = self.leaf(slot, number)
-        while True:
-            try:
-                self._machine.install(slot, number, leaf)
-                break
-            except MachineError:
-                if not self._resident:
-                    raise
-                oldest = next(iter(self._resident))
-                del self._resident[oldest]
-                self._evicted[oldest] = self._machine.evict(*oldest)
-        self._resident[slot, number] = None
-        self._evicted.pop((slot, number), None)
 
     # ---- copies --------------------------------------------------------------------------------------------------
 
@@ -127,9 +125,7 @@ class AddressSpace:
     def make_resident(self, slot: int, offset: int, length: int) -> None:
         """Every leaf of a range that an answer is going to write."""
         if length:
-            for number in range(offset >> LEAF_BITS, (offset + length - 1 >> LEAF_BITS) + 1):
-                if (slot, number) not in self._resident:
-                    self._install(slot, number)
+            self.residency.make_resident(slot, offset >> LEAF_BITS, offset + length - 1 >> LEAF_BITS)
 
     # ---- grants --------------------------------------------------------------------------------------------------
 
@@ -142,6 +138,8 @@ class AddressSpace:
             return None
         base = self._allocated
         self._allocated += rounded
+        if self.paged:
+            self.paged.extend(self._allocation_slot, self._allocated)
         return Window(self._allocation_slot, base, length, PERMISSION_READ | PERMISSION_WRITE)
 
     def map(self, number: int, offset: int, length: int, permissions: int) -> Window | None:

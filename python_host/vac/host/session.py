@@ -15,6 +15,7 @@ from ..isa import ports
 from ..isa.ports import CONSOLE_DATA, SYSTEM_CALLS
 from ..isa.traps import Trap
 from ..machine.protocol import Answer, Event, EventKind, Machine, Stop, StopReason
+from ..memory.pager import Pager
 from .address_space import AddressSpace, PointerTrap, Shard
 from .capabilities import CAPABILITY_OF_DEVICE, DEFAULT, Capability
 from .input_log import InputLog
@@ -34,7 +35,7 @@ class Host:
     console, storage: what stands behind those devices; storage is granted by giving it. seed: of `entropy_probe`.
     granted: capabilities; everything else is denied, which traps. shards: memory that `map` can grant, which grants
     the call. replay: gives the answers from this log; console output and payloads come out again, storage stays
-    untouched.
+    untouched. pager: pages the machine's memory, together with other machines'; without one all of it stays here.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Host:
         shards: Sequence[Shard] = (),
         allocation_limit: int = ALLOCATION_LIMIT,
         replay: InputLog | None = None,
+        pager: Pager | None = None,
     ) -> None:
         if storage:
             granted |= Capability.STORAGE
@@ -66,10 +68,13 @@ class Host:
         self._devices: dict[ports.Device, Device] = {ports.Device.CONSOLE: self.console, ports.Device.CLOCK: clock}
         if storage:
             self._devices[ports.Device.STORAGE] = storage
-        self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit)
+        self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit, pager)
         self._calls = SystemCalls(self.memory, self.device, self.payloads, clock, Entropy(seed), granted)
         self._replay = replay.answers() if replay else None
         self._is_interrupted = False
+        self._answer_held: Answer | None = None
+        """The answer to an event that could not be completed yet."""
+        self._is_output_due = False
 
     def interrupt(self) -> None:
         """Makes `run` come back before its tick, at the next request to the host; may be called by a signal handler."""
@@ -79,7 +84,8 @@ class Host:
         """Runs until `tick` equals `until_tick`, or the machine has halted or trapped.
 
         After `interrupt` it comes back once with the reason TICK, whatever the tick.
-        Raises ReplayError when a replay asks for something else than was recorded.
+        Raises ReplayError when a replay asks for something else than was recorded, and PagingError when a tier of the
+        pager's fails: nothing is lost then, and `run` can be called again.
         """
         while True:
             if self._is_interrupted:
@@ -106,13 +112,17 @@ class Host:
         return self._devices.get(device)
 
     def _serve(self, event: Event) -> None:
-        if self._replay:
-            answer = self._replay.answer(event)
+        # Where a tier fails on the way, the same answer is given later: what a device gave is not to be had twice.
+        if self._answer_held is None:
+            self._answer_held = self._replay.answer(event) if self._replay else self._answer(event)
+            self._is_output_due = self._replay is not None
+        answer = self._answer_held
+        if self._is_output_due:
             self._repeat_output(event, answer)
-        else:
-            answer = self._answer(event)
+            self._is_output_due = False
         for slot, offset, data in answer.writes:
             self.memory.make_resident(slot, offset, len(data))
+        self._answer_held = None
         self.input_log.record(event, answer)
         self.machine.answer(answer)
 

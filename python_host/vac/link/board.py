@@ -1,183 +1,354 @@
-"""A core on a board: loading an image, running it, reading its state."""
+"""The `board` engine: a core behind the host link, on an FPGA or simulated, as a `Machine`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from vac.image.image import Image
-from vac.isa.beam import Beam
-from vac.isa.limits import ISA_VERSION, LEAF_BYTES, STACK_RAM_CELLS
+from vac.isa.limits import ISA_VERSION, LEAF_BITS, LEAF_BYTES
 from vac.isa.link import LinkStatus
+from vac.isa.ports import SYSTEM_CALLS
 from vac.isa.state_map import (
     FRAME_RAM_BASE,
     REGISTER_BASE,
     STACK_RAM_BASE,
-    WINDOW_BASE,
+    TLB_LABELS_SHIFT,
     BeamControlBit,
     FaultKind,
     HostRegister,
     StopCode,
     TlbEntryBit,
 )
+from vac.isa.table import BY_MNEMONIC
 from vac.isa.traps import Trap
-from vac.machine.state import State
+from vac.machine.protocol import Answer, Event, EventKind, Leaf, MachineError, PageMiss, Stop, StopReason
+from vac.machine.state import State, Status
 
-from .session import LinkError, LinkSession
+from .session import LinkError, LinkSession, Segment
+from .state_words import SPANS, state_of, state_segments, window_segment
 
 _LEAF_WORDS = LEAF_BYTES // 4
+_BUDGET_MAX = (1 << 32) - 1
+_HALT_POLLS = 100
+_EVENT_KINDS = {
+    BY_MNEMONIC["in"].opcode: EventKind.DEVICE_IN,
+    BY_MNEMONIC["out"].opcode: EventKind.DEVICE_OUT,
+    BY_MNEMONIC["sys"].opcode: EventKind.SYSTEM_CALL,
+}
 
 
-@dataclass(frozen=True, slots=True)
-class BoardStop:
-    """Why the core stopped.
+class OutOfFrames(MachineError):
+    """Every frame of the board holds a leaf; one has to be evicted first."""
 
-    trap: NONE unless it trapped. slot, number: of a page fault the shard slot and leaf, of an event its number and
-    opcode.
-    """
+
+@dataclass(frozen=True)
+class Identity:
+    """What the board says of itself. label_bits: width of its labels, 0 where it has none."""
+
+    isa_version: int
+    frames: int
+    tlb_entries: int
+    label_bits: int
+
+
+@dataclass
+class _Resident:
+    """frame: where the leaf lies. data: its bytes while it is unchanged, then None: only the board has them."""
+
+    frame: int
+    labels: int
+    data: bytes | None
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """Registers that say why the core stopped and where."""
 
     code: StopCode
     trap: Trap
+    fault: FaultKind
     slot: int
     number: int
+    labels: int
+    pc: int
+    tick: int
+    sp: int
 
 
 class Board:
-    """One core behind a link session. Raises LinkError where it does not fit this host or the program.
+    """One core behind a link session. Stops the core; what it was doing stays until `load` or `set_state`.
 
-    Attributes: frames: 4 KiB frames it has. label_bits: width of its labels. beams: taken so far.
+    keeps_beams: ship every beam, so that `drain_beams` has them. Raises LinkError from every method where the link
+    fails, and MachineError as `Machine` says. Writes are collected and travel with the next request that needs them.
     """
 
-    def __init__(self, session: LinkSession) -> None:
+    def __init__(self, session: LinkSession, keeps_beams: bool = True) -> None:
         self._session = session
-        self.halt()
-        identity = self.register(HostRegister.IDENTITY)
-        version, frame_bits, self._tlb_bits, self.label_bits = identity.to_bytes(4, "little")
-        if version != ISA_VERSION:
-            raise LinkError(f"the board has instruction set {version}, this host {ISA_VERSION}: build and flash again")
-        self.frames = 1 << frame_bits
-        self.beams: list[Beam] = []
-        self._frame_of: dict[tuple[int, int], int] = {}
+        self._keeps_beams = keeps_beams
+        self._writes: list[Segment] = []
+        self._beams: list[bytes] = []
+        self._resident: dict[tuple[int, int], _Resident] = {}
+        self._status, self._trap = Status.RUNNING, Trap.NONE
+        self._waiting = False
+        self._answered = False
+        self.identity = self.identify(session)
+        session.drop_beams()  # of whatever ran before
+        self._free = list(reversed(range(self.identity.frames)))
+        for entry in range(self.identity.tlb_entries):
+            self._set(HostRegister.TLB_LEAF, entry)
+            self._set(HostRegister.TLB_ENTRY, 0)
+        self._set(HostRegister.BEAM_CONTROL, int(BeamControlBit.SHIP_ALL if keeps_beams else 0))
+        self._tick = self._long(HostRegister.TICK_LOW)
+
+    # ---- the protocol ------------------------------------------------------------------------------------------
 
     def load(self, image: Image) -> None:
-        """Puts an image's leaves into frames and the core into the state before its first tick."""
         image.check()
-        leaves = sorted(image.leaves().items())
-        if len(leaves) > self.frames:
-            raise LinkError(f"the image has {len(leaves)} leaves of 4 KiB; the board has {self.frames} frames")
-        state = State.initial(image)
-        if state.has_labels and not self.label_bits:
-            raise LinkError("the image declares labels, and this build of the core has none")
-        self._frame_of = {}
-        for frame, (key, content) in enumerate(leaves):
-            words = memoryview(content.ljust(LEAF_BYTES, b"\0")).cast("I")
-            self._session.write(FRAME_RAM_BASE + frame * _LEAF_WORDS, words)
-            self._frame_of[key] = frame
-        self._forget_translations()
-        for key in self._frame_of:
-            self._translate(key)
-        self._set_state(state)
-        self.beams = []
+        for key in list(self._resident):
+            self._drop(key)
+        for (slot, number), data in sorted(image.leaves().items()):
+            self.install(slot, number, Leaf(data))
+        self.set_state(State.initial(image))
+        self._take_beams()
+        self._beams = []
 
-    def run(self, ticks: int) -> BoardStop:
-        """Lets up to `ticks` instructions (below 2**32) retire, collecting beams; renews lost translations."""
-        self._write_register(HostRegister.BUDGET, ticks)
+    def run(self, until_tick: int) -> Stop:
         while True:
-            self._session.start()
-            while LinkStatus.STOPPED not in self._session.status or LinkStatus.BEAMS_WAIT in self._session.status:
-                self.beams += [shipped.beam for shipped in self._session.beams()]
-            stop = self._stop()
-            resident = (stop.slot, stop.number) in self._frame_of
-            if stop.code is not StopCode.PAGE or not resident:
-                return stop
-            self._translate((stop.slot, stop.number))
+            if self._status is not Status.RUNNING:
+                return Stop(StopReason.HALTED if self._status is Status.HALTED else StopReason.TRAPPED)
+            if self._tick >= until_tick and not self._answered:
+                return Stop(StopReason.TICK)
+            stopped = self._run(until_tick)
+            if stopped.code is StopCode.PAGE and not self._settle_fault(stopped):
+                return Stop(StopReason.PAGE_MISS, miss=PageMiss(stopped.slot, stopped.number))
+            if stopped.code is StopCode.EVENT:
+                self._waiting = True
+                return Stop(StopReason.EVENT, event=self._event(stopped))
 
-    def halt(self) -> None:
-        """Stops the core."""
-        self._session.halt()
-        for _ in range(100):
-            if LinkStatus.STOPPED in self._session.status:
-                return
-            self._session.beams()  # a core that is held back by a full buffer cannot stop
-        raise LinkError("the core does not stop; configure the board again")
+    def answer(self, answer: Answer) -> None:
+        if not self._waiting:
+            raise MachineError("no event waits for an answer")
+        self._waiting = False
+        if answer.trap:
+            self._status, self._trap = Status.TRAPPED, answer.trap
+            return
+        for slot, offset, data in answer.writes:
+            self._poke(slot, offset, data)
+        for index, window in answer.windows:
+            window.check()
+            self._writes.append(window_segment(index, window))
+        self._set(HostRegister.ANSWER_VALUE, answer.value & 0xFFFFFFFF)
+        self._set(HostRegister.ANSWER_FLAGS, 1 | answer.refused << 1)
+        self._answered = True  # the next run retires the instruction, and goes on from there
 
-    def register(self, register: HostRegister) -> int:
-        return self._session.read(REGISTER_BASE + register, 1)[0]
+    def state(self) -> State:
+        self._retire_answered()
+        cells, labels, windows, registers = (self._read(address, count) for address, count in SPANS)
+        if not self.identity.label_bits:
+            labels = [0] * len(cells)
+        state = state_of(cells, labels, windows, registers, self._status)
+        state.trap = self._trap
+        return state
 
-    def registers(self) -> dict[HostRegister, int]:
-        """All registers of the host port."""
-        words = self._session.read(REGISTER_BASE, len(HostRegister))
-        return {register: words[register] for register in HostRegister}
+    def set_state(self, state: State) -> None:
+        try:
+            self._writes += state_segments(state, self.identity.label_bits)
+        except ValueError as error:
+            raise MachineError(str(error)) from None
+        self._status, self._trap = state.status, state.trap
+        self._waiting = self._answered = False
+        self._tick = state.tick
 
-    def cells(self) -> list[int]:
-        """The stack RAM."""
-        return self._session.read(STACK_RAM_BASE, STACK_RAM_CELLS)
+    def leaves(self) -> list[tuple[int, int]]:
+        return sorted(self._resident)
 
-    def read_leaf(self, slot: int, number: int) -> bytes:
-        """4096 bytes of a resident leaf; KeyError where it is not resident."""
-        words = self._session.read(FRAME_RAM_BASE + self._frame_of[slot, number] * _LEAF_WORDS, _LEAF_WORDS)
-        return b"".join(word.to_bytes(4, "little") for word in words)
+    def install(self, slot: int, number: int, leaf: Leaf) -> None:
+        if len(leaf.data) != LEAF_BYTES:
+            raise MachineError(f"a leaf has {LEAF_BYTES} bytes, not {len(leaf.data)}")
+        key = (slot, number)
+        resident = self._resident.get(key)
+        if resident is None:
+            if not self._free:
+                raise OutOfFrames(f"all {self.identity.frames} frames are taken")
+            resident = self._resident[key] = _Resident(self._free.pop(), 0, None)
+        else:
+            self._forget(key)
+        if resident.data != leaf.data:
+            words = memoryview(leaf.data).cast("I")
+            self._writes.append((FRAME_RAM_BASE + resident.frame * _LEAF_WORDS, words))
+        resident.data, resident.labels = bytes(leaf.data), leaf.labels
+        self._translate(key)
 
-    def _stop(self) -> BoardStop:
-        words = self._session.read(REGISTER_BASE + HostRegister.STOP, 3)
-        code, trap, fault, _ = words[0].to_bytes(4, "little")
+    def evict(self, slot: int, number: int) -> Leaf:
+        leaf = self.read_leaf(slot, number)
+        self._drop((slot, number))
+        return leaf
+
+    def read_leaf(self, slot: int, number: int) -> Leaf:
+        resident = self._resident.get((slot, number))
+        if resident is None:
+            raise MachineError(f"leaf {number} of slot {slot} is not resident")
+        self._retire_answered()
+        if resident.data is not None:
+            return Leaf(resident.data, resident.labels)
+        words = self._read(FRAME_RAM_BASE + resident.frame * _LEAF_WORDS, _LEAF_WORDS)
+        return Leaf(b"".join(word.to_bytes(4, "little") for word in words), resident.labels)
+
+    def drain_beams(self) -> bytes:
+        if not self._keeps_beams:
+            raise MachineError("beams were not kept; ask for them when the machine is made")
+        self._retire_answered()
+        beams, self._beams = b"".join(self._beams), []
+        return beams
+
+    # ---- beyond the protocol -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def identify(session: LinkSession) -> Identity:
+        """Stops the core before its next instruction, and asks the board what it is.
+
+        Raises LinkError where it does not stop, or has another instruction set.
+        """
+        session.halt()
+        for _ in range(_HALT_POLLS):
+            if LinkStatus.STOPPED in session.status:
+                break
+            session.drop_beams()  # a core that is held back by a full buffer cannot stop
+            session.poll()
+        else:
+            raise LinkError("the core does not stop; configure the board again")
+        identity = session.read(REGISTER_BASE + HostRegister.IDENTITY, 1)[0]
+        version, frame_bits, tlb_bits, label_bits = identity.to_bytes(4, "little")
+        if version != ISA_VERSION:
+            raise LinkError(f"the board has instruction set {version}, this host {ISA_VERSION}: build and flash again")
+        return Identity(version, 1 << frame_bits, 1 << tlb_bits, label_bits)
+
+    def leave(self) -> None:
+        """Sends everything and makes every leaf writable, for a core that goes on without this host."""
+        for key, resident in self._resident.items():
+            resident.data = None
+            self._translate(key)
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what is to be written."""
+        writes, self._writes = self._writes, []
+        self._session.write(writes)
+
+    # ---- running -----------------------------------------------------------------------------------------------
+
+    def _run(self, until_tick: int) -> _Stopped:
+        self._set(HostRegister.BUDGET, max(1, min(until_tick - self._tick, _BUDGET_MAX)))
+        writes, self._writes = self._writes, []
+        self._session.run(writes)
+        while LinkStatus.STOPPED not in self._session.status or LinkStatus.BEAMS_WAIT in self._session.status:
+            if self._keeps_beams:
+                self._take_beams()
+            else:
+                self._session.poll()
+        stopped = self._why()
+        if stopped.tick > self._tick:
+            self._answered = False
+        self._tick = stopped.tick
+        if stopped.code is StopCode.HALTED:
+            self._status = Status.HALTED
+        elif stopped.code is StopCode.TRAPPED:
+            self._status, self._trap = Status.TRAPPED, stopped.trap
+            self._answered = False
+        return stopped
+
+    def _why(self) -> _Stopped:
+        spans = (HostRegister.PC, 4), (HostRegister.STOP, 3), (HostRegister.FAULT_LABELS, 1)
+        words = self._session.read_spans([(REGISTER_BASE + register, count) for register, count in spans])
+        pc, low, high, sp, stop, slot, number, labels = words
+        code, trap, fault, _ = stop.to_bytes(4, "little")
         cause = Trap(trap) if code == StopCode.TRAPPED else Trap.NONE
-        stop = BoardStop(StopCode(code), cause, words[1], words[2])
-        if stop.code is StopCode.PAGE and FaultKind(fault) is FaultKind.LABELS:
-            raise LinkError("a store brought labels to a leaf; labels over the link are not supported")
-        return stop
+        return _Stopped(StopCode(code), cause, FaultKind(fault & 3), slot, number, labels, pc, low | high << 32, sp)
 
-    def _forget_translations(self) -> None:
-        pairs: list[tuple[int, int]] = []
-        for entry in range(1 << self._tlb_bits):
-            pairs += [(REGISTER_BASE + HostRegister.TLB_LEAF, entry), (REGISTER_BASE + HostRegister.TLB_ENTRY, 0)]
-        self._session.write_each(pairs)
+    def _event(self, stopped: _Stopped) -> Event:
+        kind = _EVENT_KINDS[stopped.number]
+        count = {EventKind.DEVICE_IN: 0, EventKind.DEVICE_OUT: 1}.get(kind)
+        if count is None:
+            count = len(SYSTEM_CALLS[stopped.slot].arguments)
+        arguments = self._read(STACK_RAM_BASE + stopped.sp - count, count)
+        return Event(kind, stopped.slot, tuple(arguments), stopped.pc, stopped.tick)
+
+    def _retire_answered(self) -> None:
+        """What an answer promised: the waiting instruction retires."""
+        while self._answered:
+            stopped = self._run(self._tick + 1)
+            if self._answered and not (stopped.code is StopCode.PAGE and self._settle_fault(stopped)):
+                raise MachineError(f"the waiting instruction did not retire: {stopped.code.name}")
+
+    def _take_beams(self) -> None:
+        self._beams += [shipped.record for shipped in self._session.beams()]
+
+    # ---- memory ------------------------------------------------------------------------------------------------
+
+    def _settle_fault(self, stopped: _Stopped) -> bool:
+        """Renews a resident leaf's translation; False where the leaf is not there."""
+        key = (stopped.slot, stopped.number)
+        resident = self._resident.get(key)
+        if resident is None:
+            return False
+        if stopped.fault is FaultKind.READ_ONLY:
+            resident.data = None
+        elif stopped.fault is FaultKind.LABELS:
+            resident.labels |= stopped.labels
+            self._forget(key)  # no window may go on with the smaller label set
+        self._translate(key)
+        return True
 
     def _translate(self, key: tuple[int, int]) -> None:
-        slot, number = key
-        self._session.write_each(
-            (REGISTER_BASE + register, value)
-            for register, value in (
-                (HostRegister.TLB_FRAME, self._frame_of[key]),
-                (HostRegister.TLB_LEAF, number | slot << 24),
-                (HostRegister.TLB_ENTRY, int(TlbEntryBit.VALID | TlbEntryBit.WRITABLE)),
-            )
-        )
+        resident = self._resident[key]
+        bits = TlbEntryBit.VALID if resident.data is not None else TlbEntryBit.VALID | TlbEntryBit.WRITABLE
+        self._set(HostRegister.TLB_FRAME, resident.frame)
+        self._set(HostRegister.TLB_LEAF, key[1] | key[0] << 24)
+        self._set(HostRegister.TLB_ENTRY, int(bits) | resident.labels << TLB_LABELS_SHIFT)
 
-    def _write_register(self, register: HostRegister, value: int) -> None:
-        self._session.write(REGISTER_BASE + register, (value,))
+    def _forget(self, key: tuple[int, int]) -> None:
+        self._set(HostRegister.TLB_LEAF, key[1] | key[0] << 24)
+        self._set(HostRegister.TLB_ENTRY, 0)
 
-    def _set_state(self, state: State) -> None:
-        sqi = state.sqi
-        registers = {
-            HostRegister.PC: state.pc,
-            HostRegister.SP: state.sp,
-            HostRegister.RP: state.rp,
-            HostRegister.FP: state.fp,
-            HostRegister.CODE_LENGTH: state.code_length,
-            HostRegister.FLAGS: int(state.has_labels),
-            HostRegister.COHERENCE: sqi.coherence,
-            HostRegister.ENTROPY: sqi.entropy,
-            HostRegister.DRIFT: sqi.drift,
-            HostRegister.MISPREDICTIONS: sqi.mispredictions,
-            HostRegister.DISTANCE: sqi.distance,
-            HostRegister.REFUSALS: sqi.refusals,
-            HostRegister.HISTORY: sqi.history,
-            HostRegister.LAST_EMIT: sqi.last_emit,
-            HostRegister.JOINS: state.joins,
-            HostRegister.ANSWER_FLAGS: 0,
-            HostRegister.BEAM_CONTROL: int(BeamControlBit.SHIP_ALL),
-        }
-        for low, value in (
-            (HostRegister.TICK_LOW, state.tick),
-            (HostRegister.CONE_IN_LOW, state.cone_in),
-            (HostRegister.CONE_OUT_LOW, state.cone_out),
-            (HostRegister.DIGEST_LOW, state.digest or 0),
-        ):
-            registers[low] = value & 0xFFFFFFFF
-            registers[HostRegister(low + 1)] = value >> 32
-        self._session.write_each((REGISTER_BASE + register, value) for register, value in registers.items())
-        self._session.write(STACK_RAM_BASE, state.cells)
-        words: list[int] = []
-        for window in state.windows:
-            words += [window.base, window.length, window.permissions | window.slot << 8, 0]
-        self._session.write(WINDOW_BASE, words)
+    def _drop(self, key: tuple[int, int]) -> None:
+        self._forget(key)
+        self._free.append(self._resident.pop(key).frame)
+
+    def _poke(self, slot: int, offset: int, data: bytes) -> None:
+        """An answer's bytes, in whole words of their leaves."""
+        while data:
+            number, start = offset >> LEAF_BITS, offset % LEAF_BYTES
+            part, data = data[: LEAF_BYTES - start], data[LEAF_BYTES - start :]
+            offset += len(part)
+            resident = self._resident.get((slot, number))
+            if resident is None:
+                raise MachineError(f"leaf {number} of slot {slot} is not resident")
+            first, last = start // 4, (start + len(part) - 1) // 4
+            base = FRAME_RAM_BASE + resident.frame * _LEAF_WORDS
+            content = bytearray()
+            if resident.data is not None:
+                content += resident.data[4 * first : 4 * last + 4]
+            elif start % 4 or (start + len(part)) % 4:
+                for word in self._read(base + first, last - first + 1):
+                    content += word.to_bytes(4, "little")
+            else:
+                content += bytes(len(part))
+            content[start - 4 * first : start - 4 * first + len(part)] = part
+            self._writes.append((base + first, memoryview(bytes(content)).cast("I")))
+            if resident.data is not None:
+                before = resident.data
+                resident.data = before[: 4 * first] + bytes(content) + before[4 * last + 4 :]
+
+    # ---- access ------------------------------------------------------------------------------------------------
+
+    def _set(self, register: HostRegister, value: int) -> None:
+        self._writes.append((REGISTER_BASE + register, (value,)))
+
+    def _long(self, low: HostRegister) -> int:
+        words = self._read(REGISTER_BASE + low, 2)
+        return words[0] | words[1] << 32
+
+    def _read(self, address: int, count: int) -> list[int]:
+        if self._writes:
+            self.flush()
+        return self._session.read(address, count) if count else []

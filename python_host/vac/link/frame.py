@@ -20,14 +20,15 @@ class Frame:
     kind: int
     number: int
     status: int
+    session: int
     payload: tuple[int, ...]
 
 
-def encode_frame(kind: int, number: int, payload: Sequence[int], status: int = 0) -> bytes:
+def encode_frame(kind: int, number: int, session: int, payload: Sequence[int] = (), status: int = 0) -> bytes:
     """Bytes of a frame with its flags. Raises ValueError where the payload has too many words."""
     if len(payload) > PAYLOAD_WORDS:
         raise ValueError(f"{len(payload)} words of payload; a frame holds {PAYLOAD_WORDS}")
-    body = struct.pack(f"<BBBB{len(payload)}I", kind, number, status, 0, *payload)
+    body = struct.pack(f"<BBBB{len(payload)}I", kind, number, status, session, *payload)
     body += struct.pack("<I", zlib.crc32(body))
     escaped = bytearray([FLAG])
     for byte in body:
@@ -44,8 +45,8 @@ def _parse(body: bytes) -> Frame | None:
         return None
     if zlib.crc32(body[:-4]) != int.from_bytes(body[-4:], "little"):
         return None
-    kind, number, status, _ = body[:4]
-    return Frame(kind, number, status, struct.unpack(f"<{len(body) // 4 - 2}I", body[4:-4]))
+    kind, number, status, session = body[:4]
+    return Frame(kind, number, status, session, struct.unpack(f"<{len(body) // 4 - 2}I", body[4:-4]))
 
 
 class FrameDecoder:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from vac.isa.beam import BEAM_BYTES, Beam
+from vac.isa.beam import BEAM_BYTES
 from vac.isa.link import (
     BEAM_WORDS,
     BEAMS_A_FRAME,
@@ -24,6 +24,8 @@ from vac.isa.link import (
 from .frame import Frame, FrameDecoder, encode_frame
 
 T = TypeVar("T")
+Segment = tuple[int, Sequence[int]]
+"""Host-port address, and the words from there on."""
 
 
 class LinkError(Exception):
@@ -42,9 +44,9 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShippedBeam:
-    """A beam and its tick modulo 2**32."""
+    """The 16 bytes of a beam, and its tick modulo 2**32."""
 
-    beam: Beam
+    record: bytes
     tick: int
 
 
@@ -53,53 +55,83 @@ def _chunks(words: Sequence[T], size: int) -> Iterator[tuple[int, Sequence[T]]]:
         yield start, words[start : start + size]
 
 
-class LinkSession:
-    """A session with one board. Opens with HELLO.
+def pack_segments(segments: Iterable[Segment]) -> Iterator[list[int]]:
+    """Payloads that write these segments in order, each as full as it can be. An empty one where there is nothing."""
+    payload: list[int] = []
+    for address, words in segments:
+        at = 0
+        while at < len(words):
+            room = PAYLOAD_WORDS - len(payload) - 1
+            if room < 1:
+                yield payload
+                payload = []
+                continue
+            part = words[at : at + min(room, SEGMENT_WORDS)]
+            payload += [address + at | len(part) << SEGMENT_COUNT_SHIFT, *part]
+            at += len(part)
+    yield payload
 
-    Raises LinkError from every method where the board does not answer `attempts` times, or refuses.
-    Attributes: retries: requests that were sent again. status: `LinkStatus` of the last response.
+
+class LinkSession:
+    """A session with one board, opened with HELLO.
+
+    attempts: how often a request is sent before the board counts as silent. rng: chooses the session and its first
+    number. Raises LinkError from every method where the board does not answer, refuses, or is no longer in this session
+    because it was configured again or another host took it.
+    Attributes: requests: executed so far. retries: requests that were sent again. status: `LinkStatus` of the last
+    response.
     """
 
-    def __init__(self, transport: Transport, attempts: int = 8) -> None:
+    def __init__(self, transport: Transport, attempts: int = 8, rng: random.Random | None = None) -> None:
+        rng = rng or random.Random()
         self._transport = transport
         self._attempts = attempts
         self._decoder = FrameDecoder()
-        self._number = random.randrange(256)
+        self._number = rng.randrange(256)
+        self.requests = 0
         self.retries = 0
         self.status = LinkStatus(0)
-        magic, version, *_ = (*self._exchange(Request.HELLO).payload, 0, 0)
+        self._session = 1 + rng.randrange(255)
+        response = self._exchange(Request.HELLO, judges=False)
+        if LinkStatus.NO_SESSION in self.status:  # the board has this session already: another one, then
+            self._session = 1 + self._session % 255
+            response = self._exchange(Request.HELLO, judges=False)
+        magic, version, *_ = (*response.payload, 0, 0)
         if (magic, version) != (HELLO_MAGIC, PROTOCOL_VERSION):
             raise LinkError(
                 f"the board answers with {magic:#010x}, protocol {version}; this host speaks protocol "
                 f"{PROTOCOL_VERSION}: write the bitstream of this version to the board"
             )
 
-    def write(self, address: int, words: Iterable[int]) -> None:
-        """Writes 32-bit words at rising host-port addresses. The core must be stopped."""
-        for start, chunk in _chunks(list(words), PAYLOAD_WORDS - 1):
-            self._exchange(Request.WRITE, (address + start | len(chunk) << SEGMENT_COUNT_SHIFT, *chunk))
+    def write(self, segments: Iterable[Segment]) -> None:
+        """Writes words at rising host-port addresses, segment after segment. The core must be stopped."""
+        for payload in pack_segments(segments):
+            if payload:
+                self._exchange(Request.WRITE, payload)
 
-    def write_each(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Writes one word at each (address, word), in order. The core must be stopped."""
-        for _, chunk in _chunks(list(pairs), PAYLOAD_WORDS // 2):
-            self._exchange(
-                Request.WRITE, [part for address, word in chunk for part in (address | 1 << SEGMENT_COUNT_SHIFT, word)]
-            )
+    def run(self, segments: Iterable[Segment] = ()) -> None:
+        """Writes as `write` does, then lets the core run on."""
+        *before, last = pack_segments(segments)
+        for payload in before:
+            self._exchange(Request.WRITE, payload)
+        self._exchange(Request.RUN, last)
 
     def read(self, address: int, count: int) -> list[int]:
         """`count` words from rising host-port addresses. The core must be stopped."""
         words: list[int] = []
         while len(words) < count:
-            wanted = min(count - len(words), PAYLOAD_WORDS, SEGMENT_WORDS)
-            response = self._exchange(Request.READ, (address + len(words) | wanted << SEGMENT_COUNT_SHIFT,))
-            if len(response.payload) != wanted:
-                raise LinkError(f"{len(response.payload)} words came where {wanted} were asked for")
-            words += response.payload
+            wanted = min(count - len(words), PAYLOAD_WORDS)
+            words += self.read_spans([(address + len(words), wanted)])
         return words
 
-    def start(self) -> None:
-        """Lets the core run on."""
-        self._exchange(Request.START)
+    def read_spans(self, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """The words of several (address, count) in one request: PAYLOAD_WORDS at most, one after the other."""
+        payload = [address | count << SEGMENT_COUNT_SHIFT for address, count in spans]
+        response = self._exchange(Request.READ, payload)
+        wanted = sum(count for _, count in spans)
+        if len(response.payload) != wanted:
+            raise LinkError(f"{len(response.payload)} words came where {wanted} were asked for")
+        return list(response.payload)
 
     def halt(self) -> None:
         """Asks the core to stop; `poll` tells when it has."""
@@ -118,31 +150,46 @@ class LinkSession:
             for _, words in _chunks(payload, BEAM_WORDS):
                 record = b"".join(word.to_bytes(4, "little") for word in words[:-1])
                 assert len(record) == BEAM_BYTES
-                taken.append(ShippedBeam(Beam.unpack(record), words[-1]))
+                taken.append(ShippedBeam(record, words[-1]))
             if len(payload) < credit * BEAM_WORDS:
                 break
         return taken
 
-    def _exchange(self, request: Request, payload: Sequence[int] = ()) -> Frame:
+    def drop_beams(self) -> None:
+        """Takes the beams that are waiting, for nobody."""
+        while LinkStatus.BEAMS_WAIT in self.status:
+            self.beams()
+
+    def _exchange(self, request: Request, payload: Sequence[int] = (), judges: bool = True) -> Frame:
         self._number = (self._number + 1) & 0xFF
-        frame = encode_frame(request, self._number, payload)
+        frame = encode_frame(request, self._number, self._session, payload)
         for attempt in range(self._attempts):
             self.retries += attempt > 0
             self._transport.write(frame)
             response = self._await(request)
             if response:
                 self.status = LinkStatus(response.status)
-                if LinkStatus.REFUSED in self.status:
-                    raise LinkError(f"the board refused {request.name}; it takes it only while the core is stopped")
+                self.requests += 1
+                if judges:
+                    self._judge(request)
                 return response
         raise LinkError(
             f"no answer to {request.name} after {self._attempts} attempts; check the cable, the port and its rate, and "
             "that the board is configured"
         )
 
+    def _judge(self, request: Request) -> None:
+        if LinkStatus.NO_SESSION in self.status:
+            raise LinkError(
+                "the board is no longer in this session: it was configured again, or another host took it; begin again"
+            )
+        if LinkStatus.REFUSED in self.status:
+            raise LinkError(f"the board refused {request.name}; it takes it only while the core is stopped")
+
     def _await(self, request: Request) -> Frame | None:
+        expected = (request | RESPONSE, self._number, self._session)
         while received := self._transport.read():
             for frame in self._decoder.feed(received):
-                if (frame.kind, frame.number) == (request | RESPONSE, self._number):
+                if (frame.kind, frame.number, frame.session) == expected:
                     return frame
         return None

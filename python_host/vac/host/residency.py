@@ -1,0 +1,64 @@
+"""Where the leaves are that a machine does not hold, and how they get into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ..machine.protocol import Leaf, Machine, MachineError
+
+
+class Residency(Protocol):
+    """Serves one machine, which holds no leaf in the beginning."""
+
+    def serve(self, slot: int, number: int) -> None:
+        """Installs a leaf that the machine stopped for."""
+        ...
+
+    def leaf(self, slot: int, number: int) -> Leaf:
+        """What a leaf holds now, wherever it is."""
+        ...
+
+    def make_resident(self, slot: int, first: int, last: int) -> None:
+        """Installs every leaf of a range, both ends included; all of them are there when it returns."""
+        ...
+
+
+class HeldLeaves:
+    """Everything in this process, a leaf at a time. When the engine has no room for another leaf, the one that has been
+    there longest makes way. initial: what a leaf holds that was never written."""
+
+    def __init__(self, machine: Machine, initial: Callable[[int, int], bytes]) -> None:
+        self._machine = machine
+        self._initial = initial
+        self._resident: dict[tuple[int, int], None] = {}
+        """Leaves that the machine holds, longest there first."""
+        self._evicted: dict[tuple[int, int], Leaf] = {}
+
+    def serve(self, slot: int, number: int) -> None:
+        self._install(slot, number)
+
+    def leaf(self, slot: int, number: int) -> Leaf:
+        if (slot, number) in self._resident:
+            return self._machine.read_leaf(slot, number)
+        return self._evicted.get((slot, number)) or Leaf(self._initial(slot, number))
+
+    def make_resident(self, slot: int, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            if (slot, number) not in self._resident:
+                self._install(slot, number)
+
+    def _install(self, slot: int, number: int) -> None:
+        leaf = self.leaf(slot, number)
+        while True:
+            try:
+                self._machine.install(slot, number, leaf)
+                break
+            except MachineError:
+                if not self._resident:
+                    raise
+                oldest = next(iter(self._resident))
+                del self._resident[oldest]
+                self._evicted[oldest] = self._machine.evict(*oldest)
+        self._resident[slot, number] = None
+        self._evicted.pop((slot, number), None)
