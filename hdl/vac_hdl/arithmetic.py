@@ -93,7 +93,7 @@ ALU_LAYOUT = data.StructLayout(ALU_FIELDS)
 """Control bits of the ALU."""
 
 
-def alu_control(function: F) -> dict[str, Any]:
+def alu_control(function: F) -> dict[int | str, Any]:
     """Values of ALU_FIELDS for a function; multiplication and division are not the ALU's."""
     if function in _SUMS:
         quick = Quick.SUM

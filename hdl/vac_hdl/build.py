@@ -30,6 +30,11 @@ class BuildError(Exception):
     """The bitstream cannot be built or written; the message says why and what to do."""
 
 
+ECP5_SYNTHESIS = "scratchpad -copy abc9.script.flow3 abc9.script; synth_ecp5 -nowidelut"
+"""Yosys commands up to the top's name. The longer of ABC's scripts gives a smaller and much faster netlist."""
+ICE40_SYNTHESIS = "synth_ice40 -device u -dsp"
+
+
 @dataclass(frozen=True)
 class Report:
     """What a bitstream takes, and how fast it may be clocked.
@@ -69,7 +74,7 @@ class _Family:
 
 _FAMILIES = {
     "ecp5": _Family(
-        synthesis="synth_ecp5 -nowidelut",
+        synthesis=ECP5_SYNTHESIS,
         place="nextpnr-ecp5",
         options=(),
         constraints_option="--lpf",
@@ -81,7 +86,7 @@ _FAMILIES = {
         flip_flops="TRELLIS_FF",
     ),
     "ice40": _Family(
-        synthesis="synth_ice40 -device u -dsp",
+        synthesis=ICE40_SYNTHESIS,
         place="nextpnr-ice40",
         options=(),
         constraints_option="--pcf",

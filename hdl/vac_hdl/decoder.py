@@ -273,7 +273,7 @@ SELECTION = WordSelection(
 _ROM_LAYOUT = data.StructLayout({"control": CONTROL_LAYOUT, "columns": SELECTION.width})
 
 
-def _rom_contents() -> list[dict[str, Any]]:
+def _rom_contents() -> Any:
     """Of several rows behind one opcode the memory holds the first; they differ in few fields. An opcode without an
     instruction has zeros, hence is not legal."""
     return [
