@@ -1,4 +1,5 @@
-/* The interpreter's body, compiled twice: VAC_TRACED_BODY 0 counts ticks, 1 writes a beam for each.
+/* The interpreter's body, compiled four times: VAC_TRACED_BODY 0 counts ticks, 1 writes a beam for each;
+ * VAC_LABELLED_BODY 1 keeps the label sets of cells and leaves, 0 is for machines that have none.
  *
  * Handlers call each other in tail position; all the state that they share is in their arguments. Progress is the tick
  * in the plain body and the place of the next beam in the traced one.
@@ -39,11 +40,30 @@ static _Thread_local transfer pending;
     return (target)(m, (next_r), (next_locals), (next_sp), (next_t), (next_last))
 #endif
 
+#if VAC_LABELLED_BODY
+#define LABEL_AT(cell) m->labels[(cell)-m->cells]
+#define LABELS(union) const uint32_t set = m->has_labels ? (union) : 0
+#define LEAF_LABELS(size_log2)                                                                                         \
+    m->limits[path - m->paths].labels[PLACE_ADDRESS(size_log2) >> LEAF_SHIFT]
+#define SET_LABEL(cell) LABEL_AT(cell) = (uint16_t)set
+#define COPY_LABEL(to, from) LABEL_AT(to) = LABEL_AT(from)
+#define CLEAR_LABEL(cell) LABEL_AT(cell) = 0
+#define LABEL_LEAF(size_log2) LEAF_LABELS(size_log2) |= (uint16_t)set
+#define LABEL_BITS_OF(low_half) ((low_half) | (uint64_t)set << BEAM_LABELS_LOW)
+#else
+#define LABELS(union) (void)0
+#define SET_LABEL(cell) (void)0
+#define COPY_LABEL(to, from) (void)0
+#define CLEAR_LABEL(cell) (void)0
+#define LABEL_LEAF(size_log2) (void)0
+#define LABEL_BITS_OF(low_half) (low_half)
+#endif
+
 #if VAC_TRACED_BODY
 #define TICK_STEP sizeof(vac_beam)
 #define RETIRE(low_half, value, aux)                                                                                   \
     do {                                                                                                               \
-        ((vac_beam *)t)->low = (low_half);                                                                             \
+        ((vac_beam *)t)->low = LABEL_BITS_OF(low_half);                                                                \
         ((vac_beam *)t)->high = (uint64_t)(uint32_t)(aux) << 32 | (uint32_t)(value);                                   \
         t += TICK_STEP;                                                                                                \
     } while (0)
@@ -69,7 +89,7 @@ HANDLER(exact)
     GO(leave, r, locals, sp, t, last);
 }
 
-extern const handler HANDLERS[];
+static const handler HANDLERS[];
 
 /* Whether a run may be entered: enough locals, stack cells, room on the stack, and ticks. Most runs leave the data
  * stack alone, and most are entered far from the tick limit. */
@@ -183,17 +203,30 @@ BEYOND(write)
 #define PLACE_ADDRESS(size_log2) (place->address + (index << (size_log2)))
 
 #define NOP(bytes)                                                                                                     \
+    LABELS(0);                                                                                                         \
     RETIRE(r->beam, 0, 0);                                                                                             \
     NEXT(bytes, sp, 0)
+
+#if VAC_LABELLED_BODY
+#define SWAP_LABELS                                                                                                    \
+    const uint16_t above = LABEL_AT(sp - 1);                                                                           \
+    LABEL_AT(sp - 1) = LABEL_AT(sp - 2);                                                                               \
+    LABEL_AT(sp - 2) = above;                                                                                          \
+    LABELS(LABEL_AT(sp - 1))
+#else
+#define SWAP_LABELS (void)0
+#endif
 
 #define SWAP(bytes)                                                                                                    \
     const uint32_t top = sp[-2];                                                                                       \
     sp[-2] = sp[-1];                                                                                                   \
     sp[-1] = top;                                                                                                      \
+    SWAP_LABELS;                                                                                                       \
     RETIRE(r->beam, top, 0);                                                                                           \
     NEXT(bytes, sp, 0)
 
 #define JUMP(bytes)                                                                                                    \
+    LABELS(0);                                                                                                         \
     RETIRE(r->beam, 0, 0);                                                                                             \
     ENTER(r + (int32_t)r->immediate, sp)
 
@@ -204,6 +237,8 @@ BEYOND(write)
         STEP;                                                                                                          \
     const uint32_t link = size << CODE_ADDRESS_BITS | (((uint32_t)r->beam + (bytes)) & CODE_MASK);                     \
     locals += size;                                                                                                    \
+    LABELS(0);                                                                                                         \
+    CLEAR_LABEL(locals);                                                                                               \
     *locals++ = link;                                                                                                  \
     m->frame_complement = 255 - (frame);
 
@@ -219,6 +254,7 @@ BEYOND(write)
     const uint32_t size = link >> CODE_ADDRESS_BITS;                                                                   \
     if (UNLIKELY((link & CODE_MASK) >= m->code_length))                                                                \
         STEP;                                                                                                          \
+    LABELS(0);                                                                                                         \
     locals -= 1 + size;                                                                                                \
     m->frame_complement = 255 - size;                                                                                  \
     RETIRE(r->beam, link, 0);                                                                                          \
@@ -239,6 +275,7 @@ BEYOND(write)
 
 #define TABLE_JUMP(bytes)                                                                                              \
     TABLE_ENTRY                                                                                                        \
+    LABELS(0);                                                                                                         \
     RETIRE(r->beam, cell, address);                                                                                     \
     ENTER(m->code + (cell & CODE_MASK), sp - 1)
 
@@ -248,6 +285,52 @@ BEYOND(write)
     RETIRE(r->beam, link, address);                                                                                    \
     ENTER(m->code + (cell & CODE_MASK), sp - 1)
 
+/* The tick of this instruction, for what looks at the clock or the SQI. */
+#define TICK (m->first_tick + (t - m->first_progress) / TICK_STEP)
+
+/* Counts of the SQI belong to the epoch that is open: one that has ended is folded by the exact step. */
+#define IN_EPOCH                                                                                                       \
+    if (UNLIKELY(t >= m->epoch_progress))                                                                              \
+        STEP;
+
+#define EMIT(bytes)                                                                                                    \
+    IN_EPOCH                                                                                                           \
+    sqi_emit(m, a);                                                                                                    \
+    RETIRE(r->beam, a, 0);                                                                                             \
+    NEXT(bytes, sp - 1, 0)
+
+#define JOIN(bytes, result)                                                                                            \
+    RETIRE(r->beam, result, 0);                                                                                        \
+    NEXT(bytes, sp - 1, result)
+
+#define MARK(bytes)                                                                                                    \
+    LABELS(0);                                                                                                         \
+    RETIRE(r->beam, 0, r->immediate);                                                                                  \
+    NEXT(bytes, sp, 0)
+
+#define READ_REGISTER(bytes)                                                                                           \
+    IN_EPOCH                                                                                                           \
+    m->tick = TICK;                                                                                                    \
+    m->sp = (uint32_t)(sp - m->cells);                                                                                 \
+    const uint32_t v = core_register(m, r->immediate);                                                                 \
+    LABELS(0);                                                                                                         \
+    *sp = v;                                                                                                           \
+    SET_LABEL(sp);                                                                                                     \
+    RETIRE(r->beam, v, r->immediate);                                                                                  \
+    NEXT(bytes, sp + 1, v)
+
+#define WINDOW_NARROW(bytes)                                                                                           \
+    if (UNLIKELY(narrow_window(m, r->a, r->b, a, b)))                                                                  \
+        STEP;                                                                                                          \
+    RETIRE(r->beam, b, 0);                                                                                             \
+    NEXT(bytes, sp - 2, 0)
+
+#define WINDOW_RESTRICT(bytes)                                                                                         \
+    const uint32_t kept = restrict_window(m, r->a, r->b);                                                              \
+    LABELS(0);                                                                                                         \
+    RETIRE(r->beam, kept, 0);                                                                                          \
+    NEXT(bytes, sp, 0)
+
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #endif
@@ -255,7 +338,7 @@ BEYOND(write)
 #include "vac_handlers.h"
 
 /* Executes from a decoded record on, as far as it goes without the exact step. */
-void RUN_BODY(vac_machine *m, const record *r, int interprets)
+static void run(vac_machine *m, const record *r, int interprets)
 {
     const handler start = interprets ? enter_interpreter : enter;
     uint32_t *const locals = m->cells + VAC_DATA_STACK_CELLS + m->fp;
@@ -270,5 +353,5 @@ void RUN_BODY(vac_machine *m, const record *r, int interprets)
 #endif
 }
 
-const handler HANDLERS[] = {HANDLER_LIST};
-const handler ENTER_HANDLER = enter;
+static const handler HANDLERS[] = {HANDLER_LIST};
+const body BODY = {HANDLERS, enter, run};

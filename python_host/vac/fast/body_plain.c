@@ -1,5 +1,4 @@
 #define VAC_TRACED_BODY 0
-#define HANDLERS PLAIN_HANDLERS
-#define ENTER_HANDLER PLAIN_ENTER
-#define RUN_BODY run_plain
+#define VAC_LABELLED_BODY 0
+#define BODY PLAIN_BODY
 #include "body.h"

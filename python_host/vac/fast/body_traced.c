@@ -1,5 +1,4 @@
 #define VAC_TRACED_BODY 1
-#define HANDLERS TRACED_HANDLERS
-#define ENTER_HANDLER TRACED_ENTER
-#define RUN_BODY run_traced
+#define VAC_LABELLED_BODY 0
+#define BODY TRACED_BODY
 #include "body.h"

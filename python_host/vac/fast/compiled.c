@@ -71,7 +71,7 @@ uint64_t vac_compiled_ticks(const vac_machine *m)
 int vac_add_compiled(vac_machine *m, const vac_compiled *compiled, const uint32_t *leaves, size_t count)
 {
     const slot_memory *slot = &m->slots[CODE_SLOT];
-    if (m->compiled_count == VAC_MOST_COMPILED || compiled->pc >= m->code_length)
+    if (m->labelled || m->compiled_count == VAC_MOST_COMPILED || compiled->pc >= m->code_length)
         return VAC_ERROR_ARGUMENT;
     for (size_t index = 0; index < count; index++)
         if (leaves[index] >= slot->leaves || !(slot->flags[leaves[index]] & LEAF_RESIDENT))

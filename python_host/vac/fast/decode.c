@@ -206,14 +206,25 @@ static int take_apart(const vac_machine *m, uint32_t pc, decoded *one)
     one->row_index = (uint16_t)(row_index - 1);
     one->row = &TABLE[one->row_index];
     const table_row *row = one->row;
+    int illegal = 0;
     take_operands(one);
     if (row->unit == UNIT_LOAD || row->unit == UNIT_STORE) {
         const table_field *field = &row->fields[FIELD_SCALED];
         one->immediate = field->width ? (uint32_t)field_of(field, one->word) << row->size_log2 : 0;
     }
+    if (row->fields[FIELD_NUMBER].width) {
+        one->immediate = (uint32_t)field_of(&row->fields[FIELD_NUMBER], one->word);
+        illegal = row->numbers && one->immediate >= row->numbers;
+    }
+    if (row->fields[FIELD_WINDOW].width) {
+        /* Rows that name windows take their operands from the stack, so that a and b are free. */
+        one->a = (uint32_t)field_of(&row->fields[FIELD_WINDOW], one->word);
+        const table_field *field = &row->fields[row->fields[FIELD_WINDOW_FROM].width ? FIELD_WINDOW_FROM : FIELD_UNSIGNED];
+        one->b = (uint32_t)field_of(field, one->word);
+    }
     if (row->fields[FIELD_FRAME].width)
         one->a = (uint32_t)field_of(&row->fields[FIELD_FRAME], one->word);
-    one->exact = !handler_of(one, one->a_place, one->b_place) || one->frame_need > RETURN_STACK_CELLS;
+    one->exact = illegal || !handler_of(one, one->a_place, one->b_place) || one->frame_need > RETURN_STACK_CELLS;
     /* The pointer is written last there. */
     if (row->post_increments && one->d_place == D_LOCAL && one->d == one->a)
         one->exact = 1;
@@ -262,6 +273,15 @@ static uint64_t static_beam(const decoded *one, uint32_t pc)
     case UNIT_SWAP:
         flags = BEAM_PUSH;
         break;
+    case UNIT_EMIT:
+        flags = BEAM_EMIT;
+        break;
+    case UNIT_JOIN:
+        flags = BEAM_JOIN | BEAM_PUSH;
+        break;
+    case UNIT_MARK:
+        flags = BEAM_MARK;
+        break;
     default:
         flags = one->pushes ? BEAM_PUSH : 0;
     }
@@ -285,7 +305,7 @@ static void fill(vac_machine *m, uint32_t pc, const decoded *one, const decoded 
     int growth = net > 0 ? net : 0;
     uint32_t slack = 255 - one->frame_need;
     uint32_t run = 1;
-    r->next = m->traced ? TRACED_ENTER : PLAIN_ENTER;
+    r->next = m->body->enter;
     if (successor) {
         const record *s = r + one->row->length;
         const int behind_need = s->stack_need - net > need ? s->stack_need - net : need;
@@ -296,9 +316,9 @@ static void fill(vac_machine *m, uint32_t pc, const decoded *one, const decoded 
             growth = whole_growth;
             slack = s->frame_slack < slack ? s->frame_slack : slack;
             run = s->run + 1u;
-            r->next = m->handlers[handler_after(successor, result_of(one))];
+            r->next = m->body->handlers[handler_after(successor, result_of(one))];
             if (successor->exact)
-                r->next = m->handlers[0];
+                r->next = m->body->handlers[0];
         }
     }
     r->beam = static_beam(one, pc);
@@ -376,10 +396,14 @@ void forget_code(vac_machine *m, uint32_t first, uint32_t last)
         forget_compiled(m);
     if (!is_decoded(m, first, last))
         return;
-    const uint32_t reach = (MAX_RUN + 1) * 5;
-    const uint32_t start = first < reach ? 0 : first - reach;
+    /* A record whose run may reach `first`. The one before it, which hands over to it, is then another: its run is one
+     * longer, and it stands at most five bytes before. */
+    const uint32_t reach = MAX_RUN * MAX_LENGTH;
+    for (uint32_t pc = first < reach ? 0 : first - reach; pc < first; pc++)
+        if (pc + m->code[pc].run * MAX_LENGTH > first)
+            memset(&m->code[pc], 0, sizeof(record));
     const uint32_t end = last < m->code_length ? last + 1 : m->code_length;
-    memset(m->code + start, 0, (end - start) * sizeof(record));
+    memset(m->code + first, 0, (end - first) * sizeof(record));
 }
 
 void forget_all_code(vac_machine *m)

@@ -44,6 +44,23 @@ __attribute__((constructor)) static void fill_powers(void)
     }
 }
 
+/* For the 512-bit form, which takes a beam at a time: its two words make low * g + high, and the bit that low * g
+ * carries out of the word counts x**64 * power. Beams come in pairs, four apart, as unpacking two vectors leaves them. */
+enum { PAIRED_BLOCK = 512 }; /* beams */
+
+static uint64_t pair_powers[PAIRED_BLOCK] __attribute__((aligned(64)));
+static uint64_t paired_block_power; /* of the state before the block */
+
+__attribute__((constructor)) static void fill_pair_powers(void)
+{
+    uint64_t power = 1;
+    for (int beam = PAIRED_BLOCK - 1; beam >= 0; beam--) {
+        pair_powers[beam / 8 * 8 + beam % 4 * 2 + beam % 8 / 4] = power;
+        power = times_g(times_g(power));
+    }
+    paired_block_power = power;
+}
+
 /* 127-bit product modulo x**64 + x**4 + x**3 + x + 1. */
 __attribute__((target("pclmul,sse4.1"))) static uint64_t reduce(__m128i product)
 {
@@ -94,24 +111,38 @@ __attribute__((target("avx2,pclmul,vpclmulqdq"))) static uint64_t digest_256(uin
     return vac_digest_portable(s, beams, count);
 }
 
+__attribute__((target("avx512f,avx2,pclmul,vpclmulqdq"))) static __m128i folded_512(__m512i wide)
+{
+    const __m256i half = _mm256_xor_si256(_mm512_castsi512_si256(wide), _mm512_extracti64x4_epi64(wide, 1));
+    return _mm_xor_si128(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+}
+
 __attribute__((target("avx512f,avx2,pclmul,vpclmulqdq"))) static uint64_t digest_512(uint64_t s, const vac_beam *beams,
                                                                                      size_t count)
 {
-    const size_t step = BLOCK / 2;
-    for (; count >= step; count -= step, beams += step) {
-        __m512i even = _mm512_setzero_si512(), odd = _mm512_setzero_si512();
-        for (size_t index = 0; index < step; index += 4) {
-            const __m512i words = _mm512_loadu_si512((const void *)&beams[index]);
-            const __m512i factors = _mm512_loadu_si512((const void *)&powers[2 * index + 1]);
+    enum { XOR3 = 0x96, XOR_AND = 0x78 }; /* a ^ b ^ c, and a ^ (b & c) */
+    for (; count >= PAIRED_BLOCK; count -= PAIRED_BLOCK, beams += PAIRED_BLOCK) {
+        __m512i even = _mm512_setzero_si512(), odd = even, carried = even;
+#pragma GCC unroll 4
+        for (size_t index = 0; index < PAIRED_BLOCK; index += 8) {
+            const __m512i first = _mm512_loadu_si512((const void *)&beams[index]);
+            const __m512i second = _mm512_loadu_si512((const void *)&beams[index + 4]);
+            const __m512i factors = _mm512_load_si512((const void *)&pair_powers[index]);
+            const __m512i low = _mm512_unpacklo_epi64(first, second), high = _mm512_unpackhi_epi64(first, second);
+            const __m512i words = _mm512_ternarylogic_epi64(_mm512_slli_epi64(low, 1), low, high, XOR3);
+            carried = _mm512_ternarylogic_epi64(carried, _mm512_srai_epi64(low, 63), factors, XOR_AND);
             even = _mm512_xor_si512(even, _mm512_clmulepi64_epi128(words, factors, 0x00));
             odd = _mm512_xor_si512(odd, _mm512_clmulepi64_epi128(words, factors, 0x11));
         }
-        const __m512i wide = _mm512_xor_si512(even, odd);
-        const __m256i sum = _mm256_xor_si256(_mm512_castsi512_si256(wide), _mm512_extracti64x4_epi64(wide, 1));
-        const __m128i folded = _mm_xor_si128(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-        s = reduce(_mm_xor_si128(folded, power_times(s)));
+        const __m128i carries = folded_512(carried);
+        const __m128i both = _mm_xor_si128(carries, _mm_unpackhi_epi64(carries, carries));
+        const __m128i state = _mm_set_epi64x((int64_t)paired_block_power, (int64_t)s);
+        const __m128i sum = _mm_xor_si128(folded_512(_mm512_xor_si512(even, odd)),
+                                          _mm_xor_si128(_mm_clmulepi64_si128(state, state, 0x10),
+                                                        _mm_clmulepi64_si128(both, _mm_set_epi64x(0, DIGEST_POLYNOMIAL), 0)));
+        s = reduce(sum);
     }
-    return vac_digest_portable(s, beams, count);
+    return digest_256(s, beams, count);
 }
 
 static int fastest(void)

@@ -4,11 +4,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCRATCH_BEAMS = 16384 }; /* fits the second-level cache */
+enum {
+    SCRATCH_BEAMS = 16384, /* fits the second-level cache */
+    DIGEST_BEAMS = 8192 /* large beside what a part costs, small beside the second-level cache */
+};
 
 uint32_t vac_abi_version(void)
 {
     return VAC_ABI_VERSION;
+}
+
+static const body *const BODIES[2][2] = {{&PLAIN_BODY, &TRACED_BODY}, {&LABELLED_BODY, &LABELLED_TRACED_BODY}};
+
+/* The body that keeps what this machine has to know. Records hold its handlers. */
+static void choose_body(vac_machine *m)
+{
+    const body *const chosen = BODIES[m->labelled != 0][m->traced != 0];
+    if (m->body == chosen)
+        return;
+    m->body = chosen;
+    forget_all_code(m);
 }
 
 vac_machine *vac_new(int traced)
@@ -18,7 +33,7 @@ vac_machine *vac_new(int traced)
         return NULL;
     m->traced = traced != 0;
     m->digest_known = m->traced;
-    m->handlers = traced ? TRACED_HANDLERS : PLAIN_HANDLERS;
+    choose_body(m);
     m->status = 1;
     m->epoch_end = EPOCH_TICKS;
     compiled_init(m);
@@ -101,6 +116,7 @@ int vac_set_state(vac_machine *m, const vac_state *s)
     m->labelled = m->has_labels;
     for (uint32_t index = 0; index < VAC_STACK_RAM_CELLS; index++)
         m->labelled |= m->labels[index] != 0;
+    choose_body(m);
     m->epoch_end = (m->tick / EPOCH_TICKS + 1) * EPOCH_TICKS;
     m->waiting = 0;
     refresh_paths(m);
@@ -146,6 +162,8 @@ typedef struct {
 
 static void before_body(vac_machine *m, const position *p, uint64_t until)
 {
+    m->first_tick = m->traced ? p->first_tick : 0;
+    m->first_progress = m->traced ? (uintptr_t)p->beams : 0;
     const uint64_t done = m->tick - p->first_tick;
     const uint64_t to_epoch = m->epoch_end > m->tick ? m->epoch_end - m->tick : 0;
     if (m->traced) {
@@ -166,33 +184,47 @@ static void after_body(vac_machine *m, const position *p)
     m->tick = m->traced ? p->first_tick + (m->progress - (uintptr_t)p->beams) / sizeof(vac_beam) : m->progress;
 }
 
+/* Beams are digested while they are still in a near cache. */
+static void digest_up_to(vac_machine *m, const vac_beam *beams, size_t *digested, size_t count)
+{
+    m->digest = vac_digest(m->digest, beams + *digested, count - *digested);
+    *digested = count;
+}
+
 /* Runs up to the tick; with beams there is room for all of them. */
 static void run_span(vac_machine *m, uint64_t until, vac_beam *beams, vac_stop *stop)
 {
     const position p = {beams, m->tick};
+    size_t digested = 0;
     int interprets = 0;
     for (;;) {
+        if (m->traced && m->tick - p.first_tick - digested >= DIGEST_BEAMS / 2)
+            digest_up_to(m, beams, &digested, (size_t)(m->tick - p.first_tick));
         if (m->status) {
             stop->reason = m->status == 1 ? VAC_STOP_HALTED : VAC_STOP_TRAPPED;
-            return;
+            break;
         }
         if (m->tick >= until) {
             stop->reason = VAC_STOP_TICK;
-            return;
+            break;
         }
-        if (!m->labelled && m->pc < m->code_length && (m->code[m->pc].run || decode_at(m, m->pc))) {
-            before_body(m, &p, until);
+        if (m->pc < m->code_length && (m->code[m->pc].run || decode_at(m, m->pc))) {
+            /* Only the last part has to end at its tick: before, the body leaves where a run does not fit any more. */
+            const uint64_t entered = m->tick;
+            const int is_part = m->traced && until - entered > DIGEST_BEAMS + MAX_RUN;
+            const uint64_t end = is_part ? entered + DIGEST_BEAMS : until;
+            before_body(m, &p, end);
             m->met = NULL;
-            (m->traced ? run_traced : run_plain)(m, &m->code[m->pc], interprets);
+            m->body->run(m, &m->code[m->pc], interprets);
             after_body(m, &p);
             interprets = 0;
             if (m->met) {
-                const uint64_t entered = m->tick;
-                run_compiled(m, until, (uintptr_t)(p.beams + (until - p.first_tick)));
-                interprets = m->tick == entered; /* it could not go on from there */
+                const uint64_t met = m->tick;
+                run_compiled(m, end, (uintptr_t)(beams + (end - p.first_tick)));
+                interprets = m->tick == met; /* it could not go on from there */
                 continue;
             }
-            if (m->tick >= until)
+            if (m->tick >= until || (is_part && m->tick + MAX_RUN >= end))
                 continue;
         }
         const uint64_t before = m->tick;
@@ -200,8 +232,10 @@ static void run_span(vac_machine *m, uint64_t until, vac_beam *beams, vac_stop *
         if (result == STEP_RETIRED && m->traced)
             beams[before - p.first_tick] = m->retired;
         if (result == STEP_EVENT || result == STEP_MISS)
-            return;
+            break;
     }
+    if (m->traced)
+        digest_up_to(m, beams, &digested, (size_t)(m->tick - p.first_tick));
 }
 
 static int run_dropping(vac_machine *m, uint64_t until, vac_stop *stop)
@@ -212,7 +246,6 @@ static int run_dropping(vac_machine *m, uint64_t until, vac_stop *stop)
         const uint64_t first = m->tick;
         const uint64_t part = until > first && until - first > SCRATCH_BEAMS ? first + SCRATCH_BEAMS : until;
         run_span(m, part, m->scratch, stop);
-        m->digest = vac_digest(m->digest, m->scratch, (size_t)(m->tick - first));
         if (stop->reason != VAC_STOP_TICK || m->tick >= until)
             return VAC_OK;
     }
@@ -234,7 +267,6 @@ int vac_run(vac_machine *m, uint64_t until, vac_beam *beams, size_t capacity, si
         const int is_short = until > first && until - first > capacity;
         run_span(m, is_short ? first + capacity : until, beams, stop);
         *count = (size_t)(m->tick - first);
-        m->digest = vac_digest(m->digest, beams, *count);
         if (is_short && stop->reason == VAC_STOP_TICK)
             stop->reason = VAC_STOP_BUFFER;
     }

@@ -8,7 +8,7 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-enum { LEAF_SHIFT = 12, SLOTS = 256, EPOCH_TICKS = 256, MAX_RUN = 48 };
+enum { LEAF_SHIFT = 12, SLOTS = 256, EPOCH_TICKS = 256, MAX_RUN = 48, MAX_LENGTH = 5 };
 
 /* What is known of a leaf, one byte each. */
 enum {
@@ -47,7 +47,8 @@ typedef struct {
  * memory ends. */
 typedef struct {
     uint8_t *start; /* host memory of displacement 0 */
-    uint8_t *flags; /* of the slot */
+    uint8_t *flags;   /* of the slot */
+    uint16_t *labels; /* of the slot */
     uint32_t base;
     uint32_t read_length, write_length;
 } window_limits;
@@ -77,6 +78,14 @@ typedef struct record {
 
 typedef enum { STEP_RETIRED = 0, STEP_TRAPPED, STEP_EVENT, STEP_MISS } step_result;
 
+/* One way of compiling the interpreter: its handlers, and how it is started. `interprets`: the first instruction is
+ * interpreted even where there is compiled code. */
+typedef struct body {
+    const handler *handlers;
+    handler enter;
+    void (*run)(struct vac_machine *m, const record *r, int interprets);
+} body;
+
 struct vac_machine {
     uint32_t cells[VAC_STACK_RAM_CELLS]; /* first: a stack pointer equal to the machine is an empty stack */
     /* what handlers touch */
@@ -91,7 +100,9 @@ struct vac_machine {
     window_path paths[VAC_WINDOWS];
     window_limits limits[VAC_WINDOWS];
     window_path *moving; /* handed from a handler to the one that moves its extent */
-    const handler *handlers;
+    const struct body *body;
+    uint64_t first_tick; /* of the progress `first_progress` */
+    uintptr_t first_progress;
     /* the rest of the state */
     uintptr_t progress;
     uint64_t tick;
@@ -100,7 +111,7 @@ struct vac_machine {
     uint32_t pc, status, trap, sp, rp, fp, joins;
     uint32_t coherence, entropy, drift, distance, refusals, last_emit;
     uint32_t has_labels;
-    uint32_t labelled; /* label sets may be other than empty: only the exact step is used */
+    uint32_t labelled; /* label sets may be other than empty */
     uint16_t labels[VAC_STACK_RAM_CELLS];
     vac_window windows[VAC_WINDOWS];
     slot_memory slots[SLOTS];
@@ -172,14 +183,14 @@ void sqi_emit(vac_machine *m, uint32_t value);
 
 /* step.c */
 step_result exact_step(vac_machine *m, vac_stop *stop);
+/* 0, or the trap that keeps a window from being narrowed. */
+uint32_t narrow_window(vac_machine *m, uint32_t target, uint32_t from, uint32_t offset, uint32_t length);
+/* The permissions that are left. */
+uint32_t restrict_window(vac_machine *m, uint32_t index, uint32_t permissions);
 uint32_t core_register(const vac_machine *m, uint32_t number);
 step_result exact_word(vac_machine *m, uint64_t word, int answered, uint32_t answer, uint32_t refused, vac_stop *stop);
 
-/* body.c, twice */
-/* `interprets`: the first instruction is interpreted even where there is compiled code. */
-void run_plain(vac_machine *m, const record *r, int interprets);
-void run_traced(vac_machine *m, const record *r, int interprets);
-extern const handler PLAIN_HANDLERS[], TRACED_HANDLERS[];
-extern const handler PLAIN_ENTER, TRACED_ENTER;
+/* body.h, four times */
+extern const body PLAIN_BODY, TRACED_BODY, LABELLED_BODY, LABELLED_TRACED_BODY;
 
 #endif

@@ -76,6 +76,7 @@ void refresh_path(vac_machine *m, uint32_t index)
         length = window->length;
     limits->start = slot->memory + window->base;
     limits->flags = slot->flags;
+    limits->labels = slot->labels;
     limits->base = (uint32_t)window->base;
     limits->read_length = window->permissions & 1 ? (uint32_t)length : 0;
     limits->write_length = window->permissions & 2 ? (uint32_t)length : 0;

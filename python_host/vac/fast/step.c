@@ -1,7 +1,6 @@
 /* The exact step: one instruction in the order in which the definition judges it.
  *
- * Decode, frame, stacks, then what the unit checks; nothing changes until it is sure to retire. Label sets are kept
- * here and nowhere else: a machine that has any is run by this step alone.
+ * Decode, frame, stacks, then what the unit checks; nothing changes until it is sure to retire.
  */
 #include "machine.h"
 
@@ -188,27 +187,25 @@ static uint32_t push_frame(vac_machine *m, uint32_t return_pc, uint32_t frame, u
     return 0;
 }
 
-static uint32_t narrow(vac_machine *m, const operands *o)
+uint32_t narrow_window(vac_machine *m, uint32_t target, uint32_t from, uint32_t offset, uint32_t length)
 {
-    const vac_window source = m->windows[value_of(o, FIELD_WINDOW_FROM)];
-    const uint32_t target = value_of(o, FIELD_WINDOW);
+    const vac_window source = m->windows[from];
     if (!source.permissions)
         return TRAP_PERMISSION;
-    if (o->a % 4)
+    if (offset % 4)
         return TRAP_MISALIGNED;
-    if ((uint64_t)o->a + o->b > source.length)
+    if ((uint64_t)offset + length > source.length)
         return TRAP_BOUNDS;
     /* Behind a window that ends at 2**32 an empty part begins at 0. */
-    m->windows[target] = (vac_window){(uint32_t)(source.base + o->a), o->b, source.slot, source.permissions, 0};
+    m->windows[target] = (vac_window){(uint32_t)(source.base + offset), length, source.slot, source.permissions, 0};
     refresh_path(m, target);
     return 0;
 }
 
-static uint32_t restrict_window(vac_machine *m, const operands *o)
+uint32_t restrict_window(vac_machine *m, uint32_t index, uint32_t permissions)
 {
-    const uint32_t index = value_of(o, FIELD_WINDOW);
     vac_window *window = &m->windows[index];
-    window->permissions &= (uint8_t)value_of(o, FIELD_UNSIGNED);
+    window->permissions &= (uint8_t)permissions;
     const uint32_t kept = window->permissions;
     if (!kept)
         memset(window, 0, sizeof *window);
@@ -392,11 +389,11 @@ step_result exact_word(vac_machine *m, uint64_t word, int answered, uint32_t ans
         break;
     }
     case UNIT_WINDOW_NARROW:
-        TRY(narrow(m, &o));
+        TRY(narrow_window(m, value_of(&o, FIELD_WINDOW), value_of(&o, FIELD_WINDOW_FROM), o.a, o.b));
         value = o.b;
         break;
     case UNIT_WINDOW_RESTRICT:
-        value = restrict_window(m, &o);
+        value = restrict_window(m, value_of(&o, FIELD_WINDOW), value_of(&o, FIELD_UNSIGNED));
         break;
     case UNIT_WINDOW_LENGTH:
         result = value = m->windows[value_of(&o, FIELD_WINDOW)].length;

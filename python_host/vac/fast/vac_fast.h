@@ -143,7 +143,8 @@ enum { VAC_MOST_COMPILED = 250 };
 
 /* Makes the interpreter go over to compiled code where control comes to its pc by a branch, call or return. `leaves`
  * are the leaves of code that it was made from: when one of them is written, installed or evicted, the machine
- * forgets all its compiled code. VAC_ERROR_ARGUMENT when there is too much, VAC_ERROR_NOT_RESIDENT when a leaf is not
+ * forgets all its compiled code. VAC_ERROR_ARGUMENT when there is too much of it or the machine
+ * has label sets, VAC_ERROR_NOT_RESIDENT when a leaf is not
  * there. */
 int vac_add_compiled(vac_machine *machine, const vac_compiled *compiled, const uint32_t *leaves, size_t count);
 /* How many are there now; 0 again after they were forgotten. */

@@ -111,6 +111,26 @@ def _read_b(b: BPlace, immediate: str) -> str:
     return {BPlace.IMMEDIATE: immediate, BPlace.LOCAL: "locals[r->b]", BPlace.STACK: "sp[-1]"}.get(b, "last")
 
 
+def _label_a(a: APlace, b: BPlace) -> str:
+    """Label set of operand A; it stands beside the cell even where the cell's value is handed on."""
+    if a in (APlace.LOCAL, APlace.LAST_LOCAL):
+        return "LABEL_AT(locals + r->a)"
+    depth = {APlace.NONE: 0, APlace.PEEK: 1, APlace.PEEK_SECOND: 2}.get(a, 2 if b in _B_POPS else 1)
+    return f"LABEL_AT(sp - {depth})" if depth else "0"
+
+
+def _label_b(b: BPlace) -> str:
+    if b in (BPlace.LOCAL, BPlace.LAST_LOCAL):
+        return "LABEL_AT(locals + r->b)"
+    return "LABEL_AT(sp - 1)" if b in _B_POPS else "0"
+
+
+def _labels(a: APlace, b: BPlace, *more: str) -> str:
+    """Declares the label set of the result, before anything is written."""
+    parts = [part for part in (_label_a(a, b), _label_b(b), *more) if part != "0"]
+    return f"LABELS({' | '.join(parts) or '0'}); "
+
+
 def _moved(offset: int) -> str:
     return "sp" if offset == 0 else f"sp {'+' if offset > 0 else '-'} {abs(offset)}"
 
@@ -126,13 +146,16 @@ def _alu(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str:
     text = _declare("a", _read_a(a, b), value) + _declare("b", _read_b(b, "r->immediate"), value)
     if row.function in DIVIDING:
         text += "if (UNLIKELY(b == 0)) STEP; "
-    text += f"const uint32_t v = {value}; "
-    text += _write(d, pops)
+    text += f"const uint32_t v = {value}; " + _labels(a, b) + _write(d, pops)
     return text + f"RETIRE(r->beam, v, 0); NEXT({row.length}, {_moved((d is DPlace.STACK) - pops)}, v);"
 
 
 def _write(d: DPlace, pops: int) -> str:
-    return {DPlace.NONE: "", DPlace.LOCAL: "locals[r->d] = v; ", DPlace.STACK: f"sp[{-pops}] = v; "}[d]
+    return {
+        DPlace.NONE: "",
+        DPlace.LOCAL: "locals[r->d] = v; SET_LABEL(locals + r->d); ",
+        DPlace.STACK: f"sp[{-pops}] = v; SET_LABEL(sp - {pops}); ",
+    }[d]
 
 
 def _branch(row: Instruction, a: APlace, b: BPlace) -> str | None:
@@ -145,7 +168,8 @@ def _branch(row: Instruction, a: APlace, b: BPlace) -> str | None:
         if a in _A_POPS:
             return None
         text += f"const uint32_t v = {FUNCTION_EXPRESSIONS[row.function]}; "
-        value, write = "v", "locals[r->a] = v"
+        value, write = "v", "do { locals[r->a] = v; SET_LABEL(locals + r->a); } while (0)"
+    text += _labels(a, b)
     return text + f"BRANCH({row.length}, {_moved(-pops)}, {condition}, {write}, {value});"
 
 
@@ -164,7 +188,7 @@ def _load(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:
     text += f"REACH(read, {access.size_log2}, {pointer}) "
     text += f"uint{bits}_t cell; memcpy(&cell, PLACE({access.size_log2}), {access.size}); "
     text += f"const uint32_t v = {f'(uint32_t)(int32_t)(int{bits}_t)cell' if access.is_signed else 'cell'}; "
-    text += _write(d, pops) + _increment(row)
+    text += _labels(a, b, f"LEAF_LABELS({access.size_log2})") + _write(d, pops) + _increment(row)
     text += f"RETIRE(r->beam, v, PLACE_ADDRESS({access.size_log2})); "
     return text + f"NEXT({row.length}, {_moved((d is DPlace.STACK) - pops)}, v);"
 
@@ -178,6 +202,7 @@ def _store(row: Instruction, a: APlace, b: BPlace) -> str | None:
     text = f"const uint32_t a = {_read_a(a, b)}; "
     text += f"REACH(write, {access.size_log2}, {_pointer(row)}) "
     text += f"const uint32_t b = {_read_b(b, '0')}; "
+    text += _labels(a, b) + f"LABEL_LEAF({access.size_log2}); "
     text += f"memcpy(PLACE({access.size_log2}), &b, {access.size}); " + _increment(row)
     text += f"RETIRE(r->beam, b, PLACE_ADDRESS({access.size_log2})); "
     return text + f"NEXT({row.length}, {_moved(-pops)}, last);"
@@ -205,6 +230,20 @@ def _body(row: Instruction, a: APlace, b: BPlace, d: DPlace) -> str | None:
     if row.unit in (Unit.TABLE_CALL, Unit.TABLE_JUMP):
         macro = "TABLE_CALL" if row.unit is Unit.TABLE_CALL else "TABLE_JUMP"
         return f"const uint32_t a = {_read_a(a, b)}; {macro}({row.length});"
+    operands = f"const uint32_t a = {_read_a(a, b)}; "
+    if row.unit is Unit.EMIT:
+        return operands + _labels(a, b) + f"EMIT({row.length});"
+    if row.unit is Unit.JOIN:
+        name = "1u << m->joins % LABEL_BITS"
+        text = _labels(a, b, name) + "const uint32_t v = ++m->joins; " + _write(d, 2)
+        return text + f"JOIN({row.length}, v);"
+    if row.unit is Unit.WINDOW_NARROW:
+        return operands + f"const uint32_t b = {_read_b(b, '0')}; " + _labels(a, b) + f"WINDOW_NARROW({row.length});"
+    if row.unit is Unit.WINDOW_LENGTH:
+        text = "const uint32_t v = m->windows[r->a].length; LABELS(0); " + _write(d, 0)
+        return text + f"RETIRE(r->beam, v, 0); NEXT({row.length}, {_moved(int(d is DPlace.STACK))}, v);"
+    if row.unit in (Unit.MARK, Unit.READ_REGISTER, Unit.WINDOW_RESTRICT):
+        return f"{row.unit.name}({row.length});"
     if row.unit in (Unit.NOP, Unit.JUMP, Unit.CALL, Unit.RETURN, Unit.SWAP):
         return f"{row.unit.name}({row.length});"
     return None
