@@ -130,8 +130,8 @@ class FetchUnit(wiring.Component):
             self.bus.request.eq(accept | dropping),
             refetch.eq(strayed | mistaken),
         ]
-        # Whether the frame was the right one is known when the word is in the queue; if not, the word leaves it again and
-        # is asked for once more.
+        # Whether the frame was the right one is known when the word is in the queue; if not, the word leaves it again
+        # and is asked for once more.
         in_page = self.page_valid & (requested_word[PAGE_WORD_BITS:] == self.page)
         m.d.sync += [
             strayed.eq(entry_valid & (~in_page | self.page_changed) & ~dropping),

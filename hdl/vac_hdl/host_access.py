@@ -21,7 +21,6 @@ from vac.isa.state_map import (
 from .memory_access import LEAF_NUMBER_BITS
 from .pipeline import Mode, Pipeline
 
-
 _SCORE = max(HostRegister) + 1
 _VERSION = _SCORE + 1
 
@@ -112,8 +111,8 @@ def host_access(p: Pipeline, m: Module) -> None:
     other_data = Signal(32)
     m.d.sync += address.eq(host.address)
     read_number = Signal(8, name="read_register")
-    # The core reads its registers on the host's way, with the number that the instruction in O names. That one waits in O
-    # for a cycle at least.
+    # The core reads its registers on the host's way, with the number that the instruction in O names. That one waits
+    # in O for a cycle at least.
     with m.If(stopped):
         m.d.sync += read_number.eq(p.host.address[:8])
     with m.Else():

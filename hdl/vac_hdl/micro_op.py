@@ -101,8 +101,8 @@ class Execution:
 
 
 LOADED_PART_LAYOUT = data.StructLayout({"byte": 4, "second_byte": 4, "whole": 1, "sign_of": 4, "extends_byte": 1})
-"""How a loaded word becomes a cell: the byte of the word that comes lowest, the one that comes second, whether the upper
-half is taken as it is, the byte whose sign is extended, and whether it is extended from bit 8 on."""
+"""How a loaded word becomes a cell: the byte of the word that comes lowest, the one that comes second, whether the
+upper half is taken as it is, the byte whose sign is extended, and whether it is extended from bit 8 on."""
 
 
 def commit_fields(label_bits: int) -> dict[str, Any]:

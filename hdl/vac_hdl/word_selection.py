@@ -1,4 +1,4 @@
-"""Which bits of the instruction word go where: the wiring behind the decoder's memory, derived from the instruction table.
+"""Which bits of the instruction word go where: the wiring behind the decoder's memory, from the instruction table.
 
 Every output bit is an OR of instruction bits, each gated by one column of the decoder's memory. A column holds 1 for
 the opcodes whose operand fields put that instruction bit there. Two levels of look-up tables do what a chain of

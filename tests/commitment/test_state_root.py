@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from dataclasses import fields, replace
 
-from vac.randomised.restless import restless_image
 from vac.commitment.memory_tree import MemoryTree
 from vac.commitment.state_root import StateCommitment, state_root
 from vac.fast.machine import FastMachine, Trace
@@ -15,6 +14,7 @@ from vac.isa.sqi import Sqi
 from vac.isa.traps import Trap
 from vac.machine.protocol import Machine
 from vac.machine.state import State, Status
+from vac.randomised.restless import restless_image
 
 
 def _whole_root(machine: Machine) -> bytes:
