@@ -7,6 +7,7 @@ SHELL := /bin/bash
 
 BOARD ?= ulx3s
 PROGRAMS ?= 200
+FRAMES ?= 2000000
 INPUT ?=
 PROGRAM ?=
 JOBS ?= 1
@@ -36,10 +37,12 @@ lint: setup  ## style, format and types
 	$(PY) -m ruff format --check .
 	.venv/bin/basedpyright
 
-verify: setup  ## long campaigns: random programs on golden, fast and RTL; paging over S3  [PROGRAMS=n]
+verify: setup  ## long campaigns: random programs, paging over S3, the link, a bitstream built twice  [PROGRAMS=n] [FRAMES=n]
 	$(PY) -m vac.campaigns.differential --programs $(PROGRAMS) --sanitize
 	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
 	$(PY) -m vac.campaigns.paging
+	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)
+	$(PY) -m vac_hdl.reproduce --board "$(BOARD)"
 
 bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=...]
 	$(PY) -m benchmarks.run $(ARGS)

@@ -1,4 +1,4 @@
-"""A simulated board at a pseudo-terminal: `python -m tests.boards.pty_board LIBRARY LINK`.
+"""A simulated board at a pseudo-terminal: `python tests/boards/pty_board.py LIBRARY LINK`.
 
 The Verilated system on chip, behind its serial line, runs whenever the host says something. LINK becomes a symbolic
 link to the terminal, as udev makes them. SIGUSR1 pulls the cable for half a second: the terminal goes away, and a new
