@@ -102,6 +102,8 @@ def address_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += op.a_cell.eq(sp_under)
     with m.If(swaps):
         m.d.comb += [op.writes.eq(1), op.pushes.eq(1), op.cell.eq(sp_top)]
+    with m.If(control.advances):
+        m.d.comb += [op.writes.eq(1), op.cell.eq(frame_base + a.index)]
     link = Cat(p.r_sequential[:24], p.spec_frame)
     with m.If(control.links):
         m.d.comb += [

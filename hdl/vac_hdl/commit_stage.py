@@ -156,5 +156,5 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     ]
     if p.config.label_bits:
         with m.If(c.is_load & p.has_labels):
-            m.d.sync += w.labels.eq(c.labels | at.labels)
+            m.d.sync += [w.labels.eq(c.labels | at.labels), w.cell_labels.eq(c.labels | at.labels)]
     m.d.sync += p.w_retires.eq(retires)

@@ -141,6 +141,7 @@ CONTROL_FIELDS: dict[str, Any] = {
     **dict.fromkeys(UNIT_FLAGS, 1),
     **dict.fromkeys(FUNCTION_FLAGS, 1),
     "two_steps": 1,
+    "advances": 1,
 }
 _DECODED_AT_ONCE = ("a", "b", "destination")
 TRAVELLING_FIELDS = {name: shape for name, shape in CONTROL_FIELDS.items() if name not in _DECODED_AT_ONCE}
@@ -152,7 +153,7 @@ CONTROL_LAYOUT = data.StructLayout(CONTROL_FIELDS)
 function: what the ALU computes in any unit; where an instruction has no result, the value its beam shows. alu: the same
 as the ALU's control bits. equality, relation_signed, relation_inverted: what is compared, be it for a branch or a cell.
 arguments: cells a system call pops. flags: beam flags that are always set. two_steps: two operations in the pipeline,
-where the instruction is legal.
+where the instruction is legal. advances: a store whose one result is the pointer behind what it wrote.
 """
 
 
@@ -228,9 +229,13 @@ def control_of(row: Instruction) -> dict[int | str, Any]:
         "flags": int(_UNIT_BEAM_FLAGS.get(row.unit, 0)),
         **{flag: row.unit in units for flag, units in UNIT_FLAGS.items()},
         **{flag: row.unit is Unit.ALU and row.function in functions for flag, functions in FUNCTION_FLAGS.items()},
-        "late": row.unit in _LATE_UNITS or (row.unit is Unit.ALU and row.function in FUNCTION_FLAGS["late"]),
+        "late": row.unit in _LATE_UNITS
+        or (row.unit is Unit.ALU and row.function in FUNCTION_FLAGS["late"])
+        or (row.unit is Unit.STORE and row.post_increments),
         "b_is_value": b is OperandFrom.VALUE,
-        "two_steps": row.unit in (Unit.SWAP, Unit.TABLE_CALL, Unit.TABLE_JUMP) or row.post_increments,
+        "two_steps": row.unit in (Unit.SWAP, Unit.TABLE_CALL, Unit.TABLE_JUMP)
+        or (row.post_increments and row.unit is Unit.LOAD),
+        "advances": row.post_increments and row.unit is Unit.STORE,
     }
 
 

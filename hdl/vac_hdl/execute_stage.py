@@ -51,6 +51,8 @@ def execute_stage(p: Pipeline, m: Module) -> None:
             m.d.comb += [special.eq(kept), is_special.eq(1)]
         with m.Case(UnitCode.TABLE_JUMP):
             m.d.comb += [special.eq(p.table_entry), is_special.eq(1)]
+    with m.If(op.advances):
+        m.d.comb += [special.eq(x.a + (1 << op.size_log2)), is_special.eq(1)]
     with m.If(op.divides):
         m.d.comb += [special.eq(divider.result), is_special.eq(1)]
     m.d.comb += p.x_result.eq(Mux(is_special, special, alu.result))
@@ -133,7 +135,11 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += joined.eq(Mux(op.joins, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0))
     # A swap moves cells; everything else joins what it reads.
     read_labels = x.labels_a | (x.labels_b & (~op.swaps).replicate(p.config.label_bits))
-    m.d.comb += p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0))
+    m.d.comb += [
+        p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0)),
+        # The pointer that a store leaves behind comes from the pointer alone.
+        p.x_cell_labels.eq(Mux(op.advances & p.has_labels, x.labels_a, p.x_labels)),
+    ]
 
     is_memory = op.is_memory
     trap = Signal(Trap)
@@ -173,6 +179,8 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         c.aux.eq(Mux(jumps_to_entry, p.table_address, Mux(is_memory, address, Mux(op.numbered, op.operand_bytes, 0)))),
         c.flags.eq(op.flags | Mux(taken, BeamFlag.TAKEN.value, 0)),
         c.labels.eq(p.x_labels),
+        c.cell_labels.eq(p.x_cell_labels),
+        c.advances.eq(op.advances),
         c.writes.eq(op.writes),
         c.cell.eq(op.cell),
         c.sp.eq(op.sp),

@@ -28,6 +28,7 @@ class Step(enum.Enum, shape=2):
 FIRST_STEP_FLAGS = (
     *("is_load", "is_store", "is_event", "brings_value", "numbered", "swaps", "returns", "jumps", "branches"),
     *("emits", "joins", "halts", "narrows", "restricts", "names_window", "multiplies", "divides", "late"),
+    "advances",
 )
 """Control bits that hold for the first operation of an instruction alone; the second one only writes."""
 
@@ -132,9 +133,11 @@ def commit_fields(label_bits: int) -> dict[str, Any]:
         "taken": 1,
         "result": 32,
         "store_data": 32,
+        "advances": 1,
         "aux": 32,
         "flags": 8,
         "labels": label_bits,
+        "cell_labels": label_bits,
         "writes": 1,
         "cell": 8,
         "sp": 8,

@@ -48,11 +48,11 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         with m.If(~used):
             m.d.comb += [operand[name].eq(0), labels[name].eq(0)]
         with m.Elif(in_x):
-            m.d.comb += [operand[name].eq(p.alu.quick_result), labels[name].eq(p.x_labels)]
+            m.d.comb += [operand[name].eq(p.alu.quick_result), labels[name].eq(p.x_cell_labels)]
         with m.Elif(in_m):
-            m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.labels)]
+            m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.cell_labels)]
         with m.Elif(in_w):
-            m.d.comb += [operand[name].eq(p.w_forwarded), labels[name].eq(p.w.labels)]
+            m.d.comb += [operand[name].eq(p.w_forwarded), labels[name].eq(p.w.cell_labels)]
         with m.Else():
             m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
         waits = waits | (in_x & p.x.op.late) | (~in_x & ((in_m & p.m.late) | (~in_m & in_w & p.w.is_multiply)))

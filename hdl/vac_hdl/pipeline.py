@@ -170,6 +170,7 @@ class Pipeline:
         self.x_ready = Signal()
         self.x_result = Signal(32)
         self.x_labels = Signal(labels)
+        self.x_cell_labels = Signal(labels)
         self.commit = Signal()
         self.redirect = Signal()
         self.redirect_pc = Signal(24)

@@ -35,7 +35,7 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += [
             p.label_write.en.eq(writes | host_writes_label),
             p.label_write.addr.eq(Mux(host_writes_label, p.host_in.address[:8], w.cell)),
-            p.label_write.data.eq(Mux(host_writes_label, p.host_in.write_data, w.labels)),
+            p.label_write.data.eq(Mux(host_writes_label, p.host_in.write_data, w.cell_labels)),
         ]
 
     beam = Signal(BEAM_LAYOUT)
@@ -45,7 +45,7 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
         beam.opcode.eq(w.opcode),
         beam.flags.eq(w.flags),
         beam.labels.eq(w.labels),
-        beam.value.eq(p.w_value),
+        beam.value.eq(Mux(w.advances, w.store_data, p.w_value)),
         beam.aux.eq(w.aux),
         p.digest.record.eq(beam),
         p.digest.valid.eq(retires),
