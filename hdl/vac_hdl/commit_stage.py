@@ -112,11 +112,12 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         # Whether it commits need not be waited for: where it does not, the core stops or restarts.
         p.redirect.eq(p.m_valid & c.redirect & p.running),
         p.redirect_pc.eq(c.next_pc),
-        p.fetch.learn.eq(p.may_commit & c.learn & (c.trap == Trap.NONE)),
-        p.fetch.learn_last.eq(c.pc + (c.length - 1)[:3]),
-        p.fetch.learn_pc.eq(c.pc),
-        p.fetch.learn_target.eq(c.next_pc),
-        p.fetch.forget.eq(p.may_commit & c.forget),
+        # Whatever it was that got here, it is a branch that stands there.
+        p.fetch.learn.eq(p.w_learns),
+        p.fetch.learn_last.eq(p.w.pc + (p.w.length - 1)[:3]),
+        p.fetch.learn_pc.eq(p.w.pc),
+        p.fetch.learn_target.eq(p.w.next_pc),
+        p.fetch.forget.eq(p.w_forgets),
         p.fetch.forget_all.eq(p.code_changed | p.restart),
     ]
 
@@ -145,7 +146,12 @@ def commit_stage(p: Pipeline, m: Module) -> None:
             m.d.comb += part.sign_of.eq(part.byte)
         with m.If(c.is_signed & (c.size_log2 == 1)):
             m.d.comb += part.sign_of.eq(part.second_byte)
-    m.d.sync += p.w_part.eq(part)
+    m.d.sync += [
+        p.w_part.eq(part),
+        p.w_writes_late.eq(p.m_valid & c.writes & c.is_multiply),
+        p.w_learns.eq(p.m_valid & p.running & c.learn),
+        p.w_forgets.eq(p.m_valid & p.running & c.forget),
+    ]
     refused = c.is_event & p.answer_refused
     m.d.sync += [
         p.w_valid.eq(p.commit),

@@ -155,6 +155,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.sync += [
         p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush),
         p.m_takes_bus.eq(p.x_valid & op.is_store),
+        p.m_writes_late.eq(p.x_valid & op.writes & (op.is_load | op.multiplies | op.is_event)),
     ]
     m.d.sync += [
         c.step.eq(op.step),
@@ -162,7 +163,6 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         *(c[flag].eq(op[flag]) for flag in ("branches", "emits", "joins", "halts")),
         c.takes_input.eq(takes_input),
         c.lets_output.eq(lets_output),
-        c.late.eq(op.is_load | op.multiplies | op.is_event),
         c.store_mask.eq(
             (Mux(op.size_log2 == 2, 0b1111, Mux(op.size_log2 == 1, 0b0011, 0b0001)) << displacement[:2])[:4]
         ),

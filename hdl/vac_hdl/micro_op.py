@@ -121,7 +121,6 @@ def commit_fields(label_bits: int) -> dict[str, Any]:
         "halts": 1,
         "takes_input": 1,
         "lets_output": 1,
-        "late": 1,
         "store_mask": 4,
         "opcode": 8,
         "pc": 24,

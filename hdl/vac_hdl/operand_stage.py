@@ -55,7 +55,8 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             m.d.comb += [operand[name].eq(p.w_forwarded), labels[name].eq(p.w.cell_labels)]
         with m.Else():
             m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
-        waits = waits | (in_x & p.x.op.late) | (~in_x & ((in_m & p.m.late) | (~in_m & in_w & p.w.is_multiply)))
+        # Rather too often than late: that a younger operation writes the same cell at once is not looked for.
+        waits = waits | (used & ((is_x & p.x_writes_late) | (is_m & p.m_writes_late) | (is_w & p.w_writes_late)))
     with m.If(o.a_previous):
         # The step before is in X just now, and leaves it together with this one leaving O.
         swapped = o.function == AluFunction.PASS_A
@@ -103,7 +104,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     with m.If(p.o_fire):
         m.d.sync += p.x_way.eq(way)
     with m.If(p.x_ready):
-        m.d.sync += p.x_valid.eq(p.o_fire)
+        m.d.sync += [p.x_valid.eq(p.o_fire), p.x_writes_late.eq(p.o_fire & o.writes & o.late)]
     with m.If(p.o_fire):
         m.d.sync += [
             p.x.op.eq(o),
@@ -113,7 +114,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             p.x.labels_b.eq(labels["b"]),
         ]
     with m.If(p.flush):
-        m.d.sync += p.x_valid.eq(0)
+        m.d.sync += [p.x_valid.eq(0), p.x_writes_late.eq(0)]
 
 
 def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Signal]:

@@ -194,6 +194,12 @@ class Pipeline:
         self.m_translation_valid = Signal()
         self.m_is_memory = Signal()
         self.m_takes_bus = Signal()
+        # The stage holds an operation whose result is not there yet when it leaves it.
+        self.x_writes_late = Signal()
+        self.m_writes_late = Signal()
+        self.w_writes_late = Signal()
+        self.w_learns = Signal()
+        self.w_forgets = Signal()
         self.bus_taken = Signal()
         self.bus_taken_address = Signal(len(self.data_bus.address))
         self.window_write = Signal()
