@@ -54,7 +54,7 @@ def test_it_says_what_it_is() -> None:
     assert board(LABELLED).identity.label_bits == 16
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_lockstep_with_golden_through_evictions_and_hand_overs(seed: int) -> None:
     """Random programs under a random host: labels, self-modification, every event, slices, moves between engines."""
     coverage = Lockstep(restless_image(seed, has_labels=seed % 3 != 0), seed, GoldenMachine, board, True).run(1500)
