@@ -104,7 +104,7 @@ def _admission(quick: bool, command: str) -> list[Result]:
 
 def _disk(quick: bool, command: str) -> list[Result]:
     with step("page-in from a file"):
-        rates = page_in_rates(1 if quick else 4)
+        rates = page_in_rates(1 if quick else 2)
     best = max(rates[name] for name in ("batch8", "batch32"))
     found = [
         Result(f"paging.page_in.{name}", rate, "pages of 64 KiB/s", None, command)

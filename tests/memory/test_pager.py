@@ -55,6 +55,7 @@ class FailingTier(RamTier):
 
 def check_frames(pager: Pager) -> None:
     """What has a frame is what the policy says, and no more than there are."""
+    pager.settle()
     assert set(pager._frames) == set(pager.policy._queue) | set(pager.policy._ahead) | set(pager.policy._behind)
     assert len(pager._frames) <= pager.frames
 
@@ -91,11 +92,12 @@ def test_frames_follow_the_policy(engine: str) -> None:
     assert counts.evictions >= counts.write_backs > 0 and counts.hits > 0
 
 
+@pytest.mark.parametrize("is_background", [False, True])
 @pytest.mark.parametrize("kind", ["reads", "writes"])
-def test_a_failing_tier_stops_the_run_which_then_goes_on(kind: str) -> None:
+def test_a_failing_tier_stops_the_run_which_then_goes_on(kind: str, is_background: bool) -> None:
     image = walk(1 << 19, 120, 4)
     tier = FailingTier()
-    pager = Pager(PageStore([Level(tier)]), 24)
+    pager = Pager(PageStore([Level(tier)]), 24, is_ahead_in_background=is_background)
     failures: list[PagingError] = []
 
     def fail() -> None:
