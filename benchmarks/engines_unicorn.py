@@ -14,8 +14,8 @@ _SLICE = 1 << 16
 def unicorn_seconds(workload: Workload) -> float:
     """Processor seconds of one run. Raises AssertionError where the result is wrong."""
     from unicorn import UC_ARCH_RISCV, UC_HOOK_MEM_WRITE, UC_MODE_RISCV32
-    from unicorn.unicorn import Uc
     from unicorn.riscv_const import UC_RISCV_REG_PC
+    from unicorn.unicorn import Uc
 
     emulator = Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
     emulator.mem_map(0, 0x40000)
