@@ -10,6 +10,7 @@ import pytest
 from vac.assembler.assemble import assemble
 from vac.engines.registry import EngineError, create_machine
 from vac.fast import abi
+from vac.fast.compiler import FAST
 from vac.fast.machine import FastMachine, Trace
 from vac.isa.limits import CODE_SLOT
 from vac.jit import backend, compilation
@@ -29,7 +30,7 @@ def region_of(source: str) -> Region:
 @pytest.fixture
 def compiled_texts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """What LLVM is asked to compile, with an empty cache on disk and none in the process."""
-    abi.library()  # built in its usual place
+    abi.library(FAST)  # built in its usual place
     texts: list[str] = []
     really = backend.compile_text
 
