@@ -39,6 +39,7 @@ lint: setup  ## style, format and types
 
 verify: setup  ## long campaigns: random programs, paging over S3, the link, a bitstream built twice  [PROGRAMS=n] [FRAMES=n]
 	$(PY) -m vac.campaigns.differential --programs $(PROGRAMS) --sanitize
+	$(PY) -m vac.campaigns.differential --programs $$(( $(PROGRAMS) / 20 + 1 )) --ticks 500 --engines rtl,jit,fast --name differential-rtl
 	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
 	$(PY) -m vac.campaigns.paging
 	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)

@@ -65,6 +65,7 @@ def _eviction(quick: bool, command: str) -> list[Result]:
                 if not suffix:
                     found += [
                         Result(f"{prefix}.reads", done.reads / done.accesses, "per access", None, command),
+                        Result(f"{prefix}.batches", done.batches / done.accesses, "per access", None, command),
                         Result(
                             f"{prefix}.bookkeeping", 1e6 * done.seconds / done.accesses, "µs per access", None, command
                         ),
@@ -95,6 +96,7 @@ def _admission(quick: bool, command: str) -> list[Result]:
     found = [Result("paging.crowd.x100.stalls", misses, "per access", name, command) for name, misses in ratios.items()]
     found.append(Result("paging.crowd.x100.stalls", gangs.stall_ratio, "per access", None, command))
     found.append(Result("paging.crowd.x100.reads", gangs.reads / gangs.accesses, "per access", None, command))
+    found.append(Result("paging.crowd.x100.batches", gangs.batches / gangs.accesses, "per access", None, command))
     found.append(Result("paging.crowd.x100.stalls_no_restore", without.stall_ratio, "per access", None, command))
     found.append(Result("paging.crowd.x100.stalls_in_turn", alike.stall_ratio, "per access", None, command))
     return found
@@ -102,7 +104,7 @@ def _admission(quick: bool, command: str) -> list[Result]:
 
 def _disk(quick: bool, command: str) -> list[Result]:
     with step("page-in from a file"):
-        rates = page_in_rates(1 if quick else 4)
+        rates = page_in_rates(1 if quick else 2)
     best = max(rates[name] for name in ("batch8", "batch32"))
     found = [
         Result(f"paging.page_in.{name}", rate, "pages of 64 KiB/s", None, command)
@@ -129,9 +131,9 @@ def print_paging(results: Sequence[Result]) -> None:
     table = Table(title="Stalls per access", title_justify="left", box=box.SIMPLE)
     columns = ("LRU", "ARC", "S3-FIFO", "Belady")
     assert set(columns) == set(REFEREES)
-    for heading in ("load", *columns, "VAC", "by faults", "live", "no prefetch", "reads"):
+    for heading in ("load", *columns, "VAC", "by faults", "live", "no prefetch", "batches", "reads"):
         table.add_column(heading, justify="left" if heading == "load" else "right", no_wrap=True)
-    suffixes = (".stalls", ".stalls_by_faults", ".stalls_live", ".stalls_no_prefetch", ".reads")
+    suffixes = (".stalls", ".stalls_by_faults", ".stalls_live", ".stalls_no_prefetch", ".batches", ".reads")
     for name in (name.removesuffix(".stalls") for name in own if name.endswith(".stalls")):
         values = [by_subject[peer].get(f"{name}.stalls") for peer in columns]
         values += [own.get(name + suffix) for suffix in suffixes]

@@ -13,11 +13,13 @@ from vac.memory.policy import PageId, PagingPolicy, PolicyOptions
 
 @dataclass(frozen=True)
 class Replay:
-    """Counts of one replay. stalls: accesses that had to wait for a read, a working set brought back counted as one.
+    """Counts of one replay. stalls: accesses to a page that was not there, a working set brought back counted as one.
+    batches: reads, of one page or of several together; without a read in the background the machine waits for each.
     reads: pages read in all. fetched, used: pages read ahead of their use, and those of them that were used."""
 
     accesses: int
     stalls: int
+    batches: int
     reads: int
     fetched: int
     used: int
@@ -32,15 +34,16 @@ class Replay:
 def replay(load: Load, frames: int, options: PolicyOptions | None = None) -> Replay:
     """Every access is seen by the policy."""
     policy = PagingPolicy(frames, options)
-    stalls = fetched = used = 0
+    stalls = batches = fetched = used = 0
     began = time.process_time()
     for machine, page in load.accesses():
         decision = policy.access(machine, page)
         stalls += not decision.is_hit
         used += decision.was_ahead
         fetched += len(decision.fetched)
+        batches += not decision.is_hit or bool(decision.fetched)
     seconds = time.process_time() - began
-    return Replay(len(load), stalls, stalls + fetched, fetched, used, seconds)
+    return Replay(len(load), stalls, batches, stalls + fetched, fetched, used, seconds)
 
 
 def replay_faults(load: Load, frames: int, options: PolicyOptions | None = None) -> Replay:
@@ -48,7 +51,7 @@ def replay_faults(load: Load, frames: int, options: PolicyOptions | None = None)
     of its queue and is unmapped."""
     policy = PagingPolicy(frames, options)
     mapped: set[PageId] = set()
-    stalls = fetched = used = 0
+    stalls = batches = fetched = used = 0
     watched = max(1, frames // 16)
     recent: deque[PageId] = deque(maxlen=3)
     began = time.process_time()
@@ -63,8 +66,9 @@ def replay_faults(load: Load, frames: int, options: PolicyOptions | None = None)
         stalls += not decision.is_hit
         used += decision.was_ahead
         fetched += len(decision.fetched)
+        batches += not decision.is_hit or bool(decision.fetched)
     seconds = time.process_time() - began
-    return Replay(len(load), stalls, stalls + fetched, fetched, used, seconds)
+    return Replay(len(load), stalls, batches, stalls + fetched, fetched, used, seconds)
 
 
 def replay_gangs(
@@ -75,7 +79,7 @@ def replay_gangs(
     policy = PagingPolicy(frames)
     places = [0] * len(each)
     waiting = deque(range(len(each)))
-    stalls = fetched = used = reads = accesses = 0
+    stalls = batches = fetched = used = reads = accesses = 0
     began = time.process_time()
     while waiting:
         admitted = [waiting.popleft() for _ in range(min(gang, len(waiting)))]
@@ -83,6 +87,7 @@ def replay_gangs(
             brought = len(policy.restore(machine).fetched) if restores else 0
             reads += brought
             stalls += brought > 0
+            batches += brought > 0
         for _ in range(epoch // slice_accesses):
             for machine in admitted:
                 place = places[machine]
@@ -95,8 +100,9 @@ def replay_gangs(
                     used += decision.was_ahead
                     fetched += len(decision.fetched)
                     reads += len(decision.fetched) + (not decision.is_hit)
+                    batches += not decision.is_hit or bool(decision.fetched)
         for machine in admitted:
             policy.demote(machine)
             if places[machine] < len(each[machine]):
                 waiting.append(machine)
-    return Replay(accesses, stalls, reads, fetched, used, time.process_time() - began)
+    return Replay(accesses, stalls, batches, reads, fetched, used, time.process_time() - began)

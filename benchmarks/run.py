@@ -1,4 +1,4 @@
-"""Measure VAC next to its peers and write `vac.json` and `paging.json` in `benchmarks/results`: `make bench`."""
+"""Measure VAC next to its peers and write its records into `benchmarks/results`: `make bench`."""
 
 import argparse
 import json
@@ -10,6 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import engines
 from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
 from benchmarks.paging import measure_paging, print_paging
 from benchmarks.paging_disk import DiskBenchFailed
@@ -186,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, records in ((path, results), (RESULTS_FOLDER / "paging.json", paging)):
             write_results(name, records)
             print(f"written: benchmarks/results/{name.name}", file=sys.stderr)
-    return 0
+    return engines.main(["--quick"] if options.quick else [])
 
 
 if __name__ == "__main__":

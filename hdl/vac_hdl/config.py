@@ -9,10 +9,15 @@ NEVER_COLLIDES: Any = {"no_rw_check": 1}
 """Attribute of a memory whose cells are never read and written in one cycle: it needs no bypass logic."""
 
 
+CORES = ("pipelined", "compact")
+
+
 @dataclass(frozen=True)
 class CoreConfig:
     """What one build of the core has.
 
+    core: which micro-architecture, "pipelined" or "compact". The compact one has no use for window_way_bits,
+    branch_target_bits and has_lut_ram, and has no labels.
     frame_bits: log2 of the 4 KiB frames of memory, 3 to 16. tlb_bits: log2 of the entries of the shared TLB, 2 to 12.
     window_way_bits: log2 of the translations that each window caches, 0 to 2. label_bits: width of the
     information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam port's buffer in records, at
@@ -21,6 +26,7 @@ class CoreConfig:
     boards leave it out.
     """
 
+    core: str = "pipelined"
     frame_bits: int = 8
     tlb_bits: int = 6
     window_way_bits: int = 2
@@ -31,6 +37,10 @@ class CoreConfig:
     has_retire_port: bool = True
 
     def __post_init__(self) -> None:
+        if self.core not in CORES:
+            raise ValueError(f"core is {self.core!r}; {' and '.join(CORES)} are possible")
+        if self.core == "compact" and self.label_bits:
+            raise ValueError(f"label_bits is {self.label_bits}; the compact core has no labels: 0 is possible")
         if not 3 <= self.frame_bits <= 16:
             raise ValueError(f"frame_bits is {self.frame_bits}; 3 to 16 are possible")
         if not 2 <= self.tlb_bits <= 12:
@@ -45,3 +55,6 @@ class CoreConfig:
 
 SIMULATION = CoreConfig()
 """The build that the Verilator engine and lockstep use."""
+
+COMPACT_SIMULATION = CoreConfig(core="compact", label_bits=0)
+"""The compact core as the Verilator engine and lockstep use it."""

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from vac.isa.state_map import HOST_ADDRESS_BITS
 
 from .config import CoreConfig
-from .core import Core
+from .core_choice import create_core
 from .signatures import RETIRE_LAYOUT, SHIPPED_BEAM_LAYOUT
 
 TOP_NAME = "vac_core"
@@ -23,7 +23,7 @@ class SimulationTop(wiring.Component):
     """
 
     def __init__(self, config: CoreConfig) -> None:
-        self.core = Core(config)
+        self.core = create_core(config)
         address_bits = len(self.core.instruction_bus.address)
         super().__init__(
             {

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .config import CoreConfig
-from .core import Core
+from .core_choice import create_core
 from .frame_ram import BlockFrameRam, SinglePortFrameRam
 from .link import Link
 from .uart import UartReceiver, UartTransmitter
@@ -29,7 +29,7 @@ class LinkedCore(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.core = core = Core(self._config)
+        m.submodules.core = core = create_core(self._config)
         m.submodules.frame_ram = ram = self._frame_ram(len(core.data_bus.address))
         m.submodules.link = link = Link()
         connect(m, core.instruction_bus, ram.instruction_bus)

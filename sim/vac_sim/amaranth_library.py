@@ -15,7 +15,7 @@ from amaranth.sim import Simulator
 from vac.isa.limits import LEAF_BYTES
 from vac.isa.state_map import REGISTER_BASE, TLB_LABELS_SHIFT, FaultKind, HostRegister, StopCode, TlbEntryBit
 from vac_hdl.config import CoreConfig
-from vac_hdl.core import Core
+from vac_hdl.core_choice import create_core
 from vac_hdl.signatures import RETIRE_LAYOUT
 
 from .model import RunResult
@@ -40,7 +40,7 @@ class AmaranthLibrary:
     """What RtlMachine takes as its library. One machine at a time; no waveforms, no back-pressure."""
 
     def __init__(self, config: CoreConfig) -> None:
-        self._core: Any = Core(config)
+        self._core: Any = create_core(config)
         m = Module()
         m.domains.sync = ClockDomain("sync", reset_less=True)
         m.submodules.core = self._core

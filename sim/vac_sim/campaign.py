@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from vac.isa.traps import Trap
 from vac.machine.state import Status
 from vac.randomised.fuzz import fuzz_program
 from vac.randomised.program import Program, random_program
+from vac_hdl.config import COMPACT_SIMULATION, CORES, SIMULATION, CoreConfig
 
 from .bench.job import write_json
 from .disturbance import Disturbance
@@ -31,6 +32,10 @@ from .mismatch import LockstepMismatch
 from .model import BuildFailed
 from .reference import create_reference
 from .toolchain import ToolMissing
+
+CONFIGS = {config.core: config for config in (SIMULATION, COMPACT_SIMULATION)}
+"""The simulated build of each core."""
+assert set(CONFIGS) == set(CORES)
 
 _OPCODES = {row.opcode: row.mnemonic for row in INSTRUCTIONS}
 
@@ -77,10 +82,15 @@ def program_of(seed: int, every_fuzz: int = 8) -> Program:
 
 
 def run_program(
-    program: Program, disturbance: Disturbance, ticks: int, reference: str
+    program: Program, disturbance: Disturbance, ticks: int, reference: str, config: CoreConfig = SIMULATION
 ) -> tuple[LockstepMachine, bytes]:
-    """The machine once the program has ended or reached `ticks`, and its beams. Raises LockstepMismatch."""
-    machine = LockstepMachine(create_reference(reference), disturbance)
+    """The machine once the program has ended or reached `ticks`, and its beams. Raises LockstepMismatch.
+
+    A core without labels runs the program as one that declares none.
+    """
+    if not config.label_bits:
+        program = replace(program, image=replace(program.image, has_labels=False))
+    machine = LockstepMachine(create_reference(reference), disturbance, config)
     host = program.host(machine)
     host.run(ticks)
     machine.state()  # compares everything once more
@@ -88,12 +98,16 @@ def run_program(
 
 
 def run_campaign(
-    seeds: range, ticks: int, reference: str, on_program: Callable[[int, Coverage], None] = lambda seed, coverage: None
+    seeds: range,
+    ticks: int,
+    reference: str,
+    on_program: Callable[[int, Coverage], None] = lambda seed, coverage: None,
+    config: CoreConfig = SIMULATION,
 ) -> Coverage:
     """Runs the programs of these seeds. Raises LockstepMismatch at the first difference."""
     coverage = Coverage()
     for seed in seeds:
-        machine, beams = run_program(program_of(seed), Disturbance.drawn(seed), ticks, reference)
+        machine, beams = run_program(program_of(seed), Disturbance.drawn(seed), ticks, reference, config)
         coverage.add(machine, beams)
         on_program(seed, coverage)
     return coverage
@@ -106,6 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--ticks", type=int, default=20_000, help="longest run of a program")
     parser.add_argument("--reference", choices=("golden", "fast"), default="golden")
+    parser.add_argument("--core", choices=CORES, default=SIMULATION.core)
     parser.add_argument("--out", type=Path, default=Path("build/verify"), help="folder for the results")
     options = parser.parse_args(arguments)
     if options.programs < 1 or options.ticks < 1:
@@ -122,7 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
             def show(seed: int, coverage: Coverage) -> None:
                 progress.update(task, advance=1, what=f"{coverage.instructions:,} instructions")
 
-            coverage = run_campaign(seeds, options.ticks, options.reference, show)
+            coverage = run_campaign(seeds, options.ticks, options.reference, show, CONFIGS[options.core])
     except LockstepMismatch as mismatch:
         path = mismatch.save(options.out)
         print(f"{mismatch.report()}\n\nreport: {path}", file=sys.stderr)
@@ -140,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
         "first_seed": options.first_seed,
         "ticks": options.ticks,
         "reference": options.reference,
+        "core": options.core,
         "seconds": round(seconds, 1),
         "opcodes_never_met": coverage.opcodes_never_met,
     }

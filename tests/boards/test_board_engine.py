@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+import zlib
+from pathlib import Path
 
 import pytest
 
-from vac.assembler.assemble import assemble
+from vac.assembler.assemble import assemble, assemble_file
 from vac.campaigns.lockstep import Lockstep
 from vac.devices.console import Console
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
 from vac.isa.traps import Trap
 from vac.link.board import Board, OutOfFrames
+from vac.link.monitor_script import monitor_script
 from vac.link.session import LinkSession
 from vac.machine.protocol import Answer, Leaf, MachineError, StopReason
 from vac.machine.state import State, Status
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.rtl
 
 PLAIN = CoreConfig(frame_bits=3, tlb_bits=2, window_way_bits=0, label_bits=0, has_retire_port=False)
 LABELLED = CoreConfig(frame_bits=4, tlb_bits=3, has_retire_port=False)
+FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ECHO = """
 .memory 4096
 again:  lit CONSOLE; lit 1; lit 64; sys SYS_READ    # not aligned
@@ -50,7 +54,7 @@ def test_it_says_what_it_is() -> None:
     assert board(LABELLED).identity.label_bits == 16
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_lockstep_with_golden_through_evictions_and_hand_overs(seed: int) -> None:
     """Random programs under a random host: labels, self-modification, every event, slices, moves between engines."""
     coverage = Lockstep(restless_image(seed, has_labels=seed % 3 != 0), seed, GoldenMachine, board, True).run(1500)
@@ -84,6 +88,17 @@ def test_devices_answer_over_the_link(slice_ticks: int) -> None:
     golden, linked = results
     assert not linked[0].differences(golden[0])
     assert linked[1:] == golden[1:]
+
+
+def test_the_monitor_loads_and_runs_a_program_over_the_link() -> None:
+    """Twice over a byte stream: the program goes through the monitor's console, and that through the link."""
+    text = b"through the monitor"
+    typed = monitor_script(assemble_file(FIRMWARE / "demos" / "crc32_file.vasm")) + text
+    output = bytearray()
+    machine = board(keeps_beams=False)
+    host = Host(machine, assemble_file(FIRMWARE / "monitor" / "monitor.vasm"), console=Console(typed, output.extend))
+    assert host.run(1 << 20).reason is StopReason.HALTED
+    assert output.endswith(b"> loaded\n> done\n> %08x\n" % zlib.crc32(text))
 
 
 def test_devices_answer_over_a_bad_line() -> None:

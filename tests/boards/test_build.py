@@ -1,5 +1,6 @@
 """Building bitstreams: pins, errors, and that the same design gives the same bytes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.ulx3s import ULX3S_25F_Platform
 
 from vac_hdl import build as builder
+from vac_hdl import reproduce
 from vac_hdl.boards import BOARDS
+from vac_hdl.reproduce import build_twice
 from vac_hdl.uart import divisor_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,16 +96,22 @@ class _Blinker(wiring.Component):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(BOARDS))
 def test_built_twice_gives_the_same_bytes(name, tmp_path, monkeypatch):
+    """A small design; `python -m vac_hdl.reproduce` does it with the whole one."""
     monkeypatch.setattr(builder, "BoardTop", _Blinker)
-    board = BOARDS[name]
-    contents = []
-    for attempt in ("first", "second"):
-        report = builder.build(board, tmp_path / attempt, seeds=(1,))
-        assert report.timing_met
-        assert report.ff >= 24
-        contents.append(builder.bitstream_path(board, tmp_path / attempt).read_bytes())
-    assert contents[0] == contents[1]
-    assert len(contents[0]) > 10_000
+    first, second = build_twice(BOARDS[name], tmp_path)
+    assert first == second
+    assert len(first) > 10_000
+    for report in tmp_path.glob("*/report.json"):
+        values = json.loads(report.read_text())
+        assert values["timing_met"] and values["ff"] >= 24
+
+
+@pytest.mark.boards
+@pytest.mark.slow
+def test_bitstreams_that_differ_are_told(monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "build_twice", lambda board, folder: (b"same", b"samX"))
+    assert reproduce.main(["--board", "ulx3s"]) == 1
+    assert "differ from byte 3 on" in capsys.readouterr().err
 
 
 @pytest.mark.boards

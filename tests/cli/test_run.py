@@ -57,6 +57,24 @@ def test_engines_give_the_same_report_and_beams(engine: str, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["beams", "input", "program.vasm"]
 
 
+def test_where_there_is_no_compiler_the_golden_model_serves_and_says_so(tmp_path: Path) -> None:
+    environment = {"PATH": str(tmp_path), "VAC_CACHE_DIR": str(tmp_path / "cache")}
+    command = [*VAC, source(tmp_path, UPPERCASE), "--engine", "fast"]
+    done = subprocess.run(command, input=b"hello", env=environment, capture_output=True)
+    assert done.stdout == b"HELLO"
+    assert b"golden model serves" in done.stderr and b"on golden" in done.stderr
+
+
+def test_a_long_run_on_the_jit_goes_on_from_slice_to_slice(tmp_path: Path) -> None:
+    loop = "liw l0, 400000\nloop: addi l1, l1, 3; xor3 l2, l2, l1; djnz l0, loop; halt"
+    reports = [
+        json.loads(vac_run(source(tmp_path, loop), "--engine", engine, "--json").stderr) for engine in ("fast", "jit")
+    ]
+    for report in reports:
+        del report["engine"], report["seconds"]
+    assert reports[0] == reports[1] and reports[0]["ticks"] == 1_200_002
+
+
 def test_an_image_runs_too_and_reads_storage(tmp_path: Path) -> None:
     image = tmp_path / "copy.vacimg"
     assemble("lit 0x30; k0; lit 4096; sys 0; set0; k0; k0; get0; sys 1; halt").save(image)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from vac.assembler.assemble import assemble
 from vac.commitment.state_root import StateCommitment
 from vac.engines.registry import create_machine
+from vac.golden.model import GoldenMachine
 from vac.host.residency import HeldLeaves
 from vac.host.session import Host
 from vac.image.image import Image
-from vac.machine.protocol import Machine, StopReason
+from vac.machine.protocol import Leaf, Machine, MachineError, StopReason
 from vac.memory.errors import PagingError
 from vac.memory.pager import Pager
 
@@ -86,6 +87,15 @@ sum:    ld32 value, pointer
 def scan(size: int, step: int) -> Image:
     """Goes over `size` bytes twice from the first to the last."""
     return assemble(SCAN.format(bytes=size, step=step, count=size // step))
+
+
+class SmallMachine(GoldenMachine):
+    """The definition with room for eight leaves: less than a page."""
+
+    def install(self, slot: int, number: int, leaf: Leaf) -> None:
+        if (slot, number) not in self.leaves() and len(self.leaves()) >= 8:
+            raise MachineError("all frames are taken")
+        super().install(slot, number, leaf)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ def test_what_is_not_acknowledged_overwrites_nothing_that_is(tmp_path: Path) -> 
     tier = FileTier(tmp_path / "live", SIZE)
     tier.put_pages([(key(number), page(1, number)) for number in range(20)])
     tier.flush()
-    tier.put_pages([(key(number), page(2, number)) for number in range(20)])
+    for version in (2, 3, 4):
+        tier.put_pages([(key(number), page(version, number)) for number in range(20)])
     shutil.copytree(tmp_path / "live", tmp_path / "crashed")
     crashed = FileTier(tmp_path / "crashed", SIZE)
     assert [crashed.get_page(key(number)) for number in range(20)] == [page(1, number) for number in range(20)]
@@ -168,6 +169,7 @@ def test_a_full_disk_stops_and_goes_on_when_there_is_room(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["tier file: cannot write: File too large", "50"]
+    assert (tmp_path / "tier" / "pages").stat().st_size == 51 * SIZE
     tier = FileTier(tmp_path / "tier", SIZE)
     assert [tier.get_page(key(number)) for number in range(51)] == [page(1, number) for number in range(51)]
     tier.close()

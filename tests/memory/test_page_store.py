@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,6 +111,66 @@ def test_an_acknowledged_version_outlives_its_successors_until_they_are_as_safe(
     ])  # fmt: skip
     assert again.get(keys) == [content(100 + key.number) for key in keys]
     again.close()
+
+
+def test_a_crash_between_two_durable_levels_loses_nothing(tmp_path: Path) -> None:
+    """Pages that were acknowledged above are written anew, pushed out by others, and moved down; at each moment the
+    folders hold them as they were acknowledged or later."""
+    folders = {name: tmp_path / name for name in ("upper", "lower")}
+    upper, lower = (FileTier(folder, SIZE, name) for name, folder in folders.items())
+    store = PageStore([Level(CompressedTier(SIZE), 30 * SIZE), Level(upper, 80 * SIZE), Level(lower)])
+    keys = [PageKey(1, number) for number in range(60)]
+    store.put([(key, content(key.number)) for key in keys])
+    store.flush()
+    for moment in range(12):
+        first = 10 * moment
+        store.put([(PageKey(1, number % 60), content(1000 + number)) for number in range(first, first + 10)])
+        store.put([(PageKey(2, number), content(number)) for number in range(2 * first, 2 * first + 20)])
+        # As it does by itself when many slots wait to become free.
+        upper.flush()
+        for name, folder in folders.items():
+            shutil.copytree(folder, tmp_path / f"crash{moment}" / name)
+        tiers = [FileTier(tmp_path / f"crash{moment}" / name, SIZE, name) for name in folders]
+        crashed = PageStore([Level(tiers[0], 80 * SIZE), Level(tiers[1])])
+        for key, found in zip(keys, crashed.get(keys), strict=True):
+            versions = [key.number, *(1000 + key.number + 60 * turn for turn in range(3))]
+            assert found in [content(version) for version in versions]
+        crashed.close()
+    assert lower.held_keys() and store.statistics()["lower"].pages_written > 30
+    store.close()
+
+
+def test_an_acknowledged_page_leaves_its_level_only_when_its_successor_is_safe(tmp_path: Path) -> None:
+    folders = {name: tmp_path / name for name in ("upper", "lower")}
+    upper, lower = (FileTier(folder, SIZE, name) for name, folder in folders.items())
+    store = PageStore([Level(CompressedTier(SIZE), 40 * SIZE), Level(upper, 10 * SIZE), Level(lower)])
+    keys = [PageKey(1, number) for number in range(8)]
+    store.put([(key, content(key.number)) for key in keys])
+    store.flush()
+    store.put([(PageKey(2, number), content(number)) for number in range(70)])
+    store.put([(key, content(1000 + key.number)) for key in keys])
+    store.put([(PageKey(3, number), content(number)) for number in range(8)])
+    upper.flush()
+    assert not set(keys) & set(upper.held_keys())
+    for name, folder in folders.items():
+        shutil.copytree(folder, tmp_path / "crash" / name)
+    tiers = [FileTier(tmp_path / "crash" / name, SIZE, name) for name in folders]
+    crashed = PageStore([Level(tiers[0], 10 * SIZE), Level(tiers[1])])
+    assert crashed.get(keys) == [content(1000 + key.number) for key in keys]
+    for each in (crashed, store):
+        each.close()
+
+
+def test_compressed_pages_are_counted_once() -> None:
+    tier = CompressedTier(SIZE)
+    for seed in range(5):
+        tier.put_page(PageKey(1, 1), content(seed))
+    assert SIZE // 2 < tier.used_bytes() < SIZE
+    noise = Page.seal(random.Random(1).randbytes(SIZE))
+    tier.put_page(PageKey(1, 2), noise)
+    assert tier.get_page(PageKey(1, 2)) == noise
+    tier.drop([PageKey(1, 1), PageKey(1, 2)])
+    assert tier.used_bytes() == 0
 
 
 class StoreMachine(RuleBasedStateMachine):

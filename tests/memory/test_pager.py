@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,18 +16,20 @@ from vac.engines.registry import create_machine
 from vac.golden.model import GoldenMachine
 from vac.host.address_space import Shard
 from vac.host.session import Host
+from vac.image.image import Segment
 from vac.machine.protocol import StopReason
 from vac.memory.address import PageKey
 from vac.memory.compressed_tier import CompressedTier
 from vac.memory.errors import PageDamaged, PagingError, ShardError, TierUnavailable
 from vac.memory.file_tier import FileTier
+from vac.memory.image_shards import page_source
 from vac.memory.page import Page
 from vac.memory.page_store import Level, PageStore
 from vac.memory.pager import Pager
 from vac.memory.policy import PolicyOptions
 from vac.memory.tier import RamTier
 
-from .programs import run_paged, run_unpaged, scan, walk
+from .programs import SmallMachine, run_paged, run_unpaged, scan, walk
 
 SIZE = 4096
 
@@ -53,6 +55,7 @@ class FailingTier(RamTier):
 
 def check_frames(pager: Pager) -> None:
     """What has a frame is what the policy says, and no more than there are."""
+    pager.settle()
     assert set(pager._frames) == set(pager.policy._queue) | set(pager.policy._ahead) | set(pager.policy._behind)
     assert len(pager._frames) <= pager.frames
 
@@ -89,11 +92,12 @@ def test_frames_follow_the_policy(engine: str) -> None:
     assert counts.evictions >= counts.write_backs > 0 and counts.hits > 0
 
 
+@pytest.mark.parametrize("is_background", [False, True])
 @pytest.mark.parametrize("kind", ["reads", "writes"])
-def test_a_failing_tier_stops_the_run_which_then_goes_on(kind: str) -> None:
+def test_a_failing_tier_stops_the_run_which_then_goes_on(kind: str, is_background: bool) -> None:
     image = walk(1 << 19, 120, 4)
     tier = FailingTier()
-    pager = Pager(PageStore([Level(tier)]), 24)
+    pager = Pager(PageStore([Level(tier)]), 24, is_ahead_in_background=is_background)
     failures: list[PagingError] = []
 
     def fail() -> None:
@@ -251,7 +255,9 @@ def test_slots_are_bound_once() -> None:
         memory.serve(4, 0)
 
 
-def test_labels_travel_with_their_leaves() -> None:
+@pytest.mark.parametrize("create", [GoldenMachine, SmallMachine])
+@pytest.mark.parametrize(("page_bytes", "frames"), [(4096, 17), (16384, 5), (65536, 4)])
+def test_labels_travel_with_their_leaves(create: Callable[[], GoldenMachine], page_bytes: int, frames: int) -> None:
     source = """
         .labels
         k1; lit32 0x100000; sys SYS_ALLOC; drop
@@ -261,12 +267,23 @@ def test_labels_travel_with_their_leaves() -> None:
         halt"""
     away = "\n".join(f"lit32 {0x10000000 + (page << 14):#x}; k1; st32 s, s" for page in range(1, 30))
     image = assemble(source.format(away=away))
-    for page_bytes in (4096, 16384):
-        pager = Pager(PageStore([Level(CompressedTier(page_bytes))]), 17 if page_bytes == 4096 else 5)
-        host = Host(GoldenMachine(), image, pager=pager, allocation_limit=1 << 24)
-        assert host.run(1 << 20).reason is StopReason.HALTED
-        state = host.machine.state()
-        assert state.labels[0] != 0
-        slot = state.windows[1].slot
-        assert host.memory.leaf(slot, 3).labels == state.labels[0] and host.memory.leaf(slot, 2).labels == 0
-        assert pager.statistics().evictions > 0
+    pager = Pager(PageStore([Level(CompressedTier(page_bytes))]), frames)
+    host = Host(create(), image, pager=pager, allocation_limit=1 << 24)
+    assert host.run(1 << 20).reason is StopReason.HALTED
+    state = host.machine.state()
+    assert state.labels[0] != 0
+    slot = state.windows[1].slot
+    assert host.memory.leaf(slot, 3).labels == state.labels[0] and host.memory.leaf(slot, 2).labels == 0
+    assert pager.statistics().evictions > 0
+
+
+def test_segments_come_at_their_offsets_whatever_the_page_size() -> None:
+    segments = [Segment(1, 5000, 9000, b"a" * 6000), Segment(1, 9100, 20, b"b" * 10), Segment(1, 70000, 4, b"cd")]
+    memory = bytearray(1 << 17)
+    for segment in segments:
+        memory[segment.offset : segment.offset + len(segment.data)] = segment.data
+    for page_bytes in (4096, 16384, 65536):
+        source = page_source(page_bytes, segments)
+        pages = [source(number) for number in range((1 << 17) // page_bytes)]
+        assert b"".join(page.data if page else bytes(page_bytes) for page in pages) == memory
+        assert source(1 << 10) is None

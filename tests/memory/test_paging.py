@@ -19,7 +19,7 @@ from vac.engines.registry import create_machine
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
 from vac.image.image import Image
-from vac.machine.protocol import Leaf, MachineError, StopReason
+from vac.machine.protocol import StopReason
 from vac.memory.compressed_tier import CompressedTier
 from vac.memory.file_tier import FileTier
 from vac.memory.object_tier import ObjectTier
@@ -31,7 +31,7 @@ from vac.memory.tier import RamTier, Tier
 from vac.randomised.program import Program
 from vac.randomised.strategies import programs
 
-from .programs import Outcome, run_paged, run_unpaged, walk
+from .programs import Outcome, SmallMachine, run_paged, run_unpaged, walk
 
 SIZES = (4096, 8192, 65536)
 
@@ -167,15 +167,6 @@ def test_a_machine_larger_than_its_frames_runs_over_a_file(engine: str, tmp_path
     assert counts.stalls > 100 and counts.write_backs > 20
     assert store.statistics()["file"].pages_read >= counts.stalls
     pager.close()
-
-
-class SmallMachine(GoldenMachine):
-    """The definition with room for eight leaves: less than a page."""
-
-    def install(self, slot: int, number: int, leaf: Leaf) -> None:
-        if (slot, number) not in self.leaves() and len(self.leaves()) >= 8:
-            raise MachineError("all frames are taken")
-        super().install(slot, number, leaf)
 
 
 def test_an_engine_smaller_than_one_page_gets_single_leaves() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vac.memory.policy import PagingPolicy, PolicyOptions
-from vac.memory.prefetch import PrefetchOptions
+from vac.memory.prefetch import Detector, Prefetcher, PrefetchOptions
 from vac.memory.streams import HistoryDetector, RunDetector, TrendDetector
 
 PLAIN = PolicyOptions(prefetch=None, is_adaptive=False)
@@ -123,6 +123,24 @@ def test_wrong_forecasts_throttle_themselves() -> None:
     assert stalls(PagingPolicy(200), accesses) < 1.05 * stalls(PagingPolicy(200, PLAIN), accesses)
 
 
+@pytest.mark.parametrize("detector", list(Detector))
+def test_a_detector_that_is_wrong_is_seldom_asked(detector: Detector) -> None:
+    walk = {
+        Detector.RUN: list(range(3)) * 40,
+        Detector.TREND: [2 * step + 1000 * (step // 12) for step in range(120)],
+        Detector.HISTORY: [5, 900, 17, 300, 44] * 24,
+    }[detector]
+    depths = PrefetchOptions(trend_depth=4 if detector is Detector.TREND else 0, history_depth=4)
+    counts: list[int] = []
+    for is_wrong in (False, True):
+        prefetcher = Prefetcher(depths)
+        for _ in range(100 if is_wrong else 0):
+            prefetcher.used(detector, False)
+        forecasts = [prefetcher.trigger(page, 100) for page in walk]
+        counts.append(sum(len(each.pages) for each in forecasts if each.detector is detector))
+    assert counts[0] > 8 and counts[1] < 0.25 * counts[0]
+
+
 def test_a_stream_leaves_the_others_their_frames() -> None:
     hot = zipf_pages(4000, 200, 1)
     mixed: list[tuple[int, int]] = []
@@ -136,13 +154,15 @@ def test_a_stream_leaves_the_others_their_frames() -> None:
 
 
 def test_a_stream_that_goes_round_in_a_small_circle_is_kept() -> None:
-    reads = []
+    draw = random.Random(3)
+    reads: list[int] = []
     policy = PagingPolicy(200)
-    for _ in range(60):
-        for page in range(100):
+    for _ in range(200):
+        for page in range(60):
             decision = policy.access(0, page)
-            reads.append(len(decision.fetched) + (not decision.is_hit))
-    assert sum(reads[3000:]) == 0
+            reads.append(len([each for each in decision.fetched if each[0] == 0]) + (not decision.is_hit))
+            policy.access(1, draw.randrange(2000))
+    assert sum(reads) < 4.5 * 60 and sum(reads[6000:]) == 0
 
 
 @given(st.integers(0, 1000), st.integers(4, 64), st.booleans())

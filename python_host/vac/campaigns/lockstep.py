@@ -10,11 +10,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ..commitment.state_root import StateCommitment
 from ..image.image import Image, Window
 from ..isa.beam import Beam
+from ..isa.limits import CODE_SLOT, LEAF_BITS, LEAF_BYTES
 from ..isa.traps import Trap
+from ..jit.machine import JitMachine
 from ..machine.protocol import Answer, Leaf, Machine, Stop, StopReason
-from ..machine.state import Status
+from ..machine.state import State, Status
 from ..randomised.operands import random_cell
 
 
@@ -30,14 +33,21 @@ class Coverage:
     stops: dict[StopReason, int] = field(default_factory=dict)
     traps: dict[Trap, int] = field(default_factory=dict)
     opcodes: set[int] = field(default_factory=set)
+    trapped: set[tuple[int, Trap]] = field(default_factory=set)
+    """Opcodes that trapped, and how."""
     evictions: int = 0
     hand_overs: int = 0
+    roots: int = 0
+    compiled_ticks: int = 0
 
     def add(self, other: Coverage) -> None:
         """Takes the other's counts in."""
         self.ticks += other.ticks
         self.evictions += other.evictions
         self.hand_overs += other.hand_overs
+        self.roots += other.roots
+        self.compiled_ticks += other.compiled_ticks
+        self.trapped |= other.trapped
         self.opcodes |= other.opcodes
         for mine, theirs in ((self.stops, other.stops), (self.traps, other.traps)):
             for key, count in theirs.items():
@@ -64,6 +74,7 @@ class Lockstep:
         self.reference, self.subject = reference(), subject()
         self.has_beams = has_beams
         self.coverage = Coverage()
+        self.commitment = StateCommitment()
         self.aside: dict[tuple[int, int], Leaf] = {}
         """Leaves that were evicted from the engine under test."""
         self.reference.load(image)
@@ -87,7 +98,9 @@ class Lockstep:
             self.respond(stop)
             if stop.event:
                 self.compare()
+        self.bring_back()
         self.compare(is_final=True)
+        self.retire(self.subject)
         self.coverage.ticks = self.reference.state().tick
         return self.coverage
 
@@ -134,6 +147,15 @@ class Lockstep:
             if expected != found:
                 where = [i for i, (a, b) in enumerate(zip(expected.data, found.data, strict=True)) if a != b][:8]
                 raise self.fail(f"leaf {key} differs at {where}, labels {expected.labels:#x} / {found.labels:#x}")
+        if not self.aside:
+            self.compare_roots()
+
+    def compare_roots(self) -> None:
+        """The root of everything, from what changed since the last one where an engine keeps count of that."""
+        expected, found = StateCommitment().take(self.reference), self.commitment.take(self.subject)
+        if expected != found:
+            raise self.fail(f"state roots differ: {expected.hex()} / {found.hex()}")
+        self.coverage.roots += 1
 
     def disturb(self) -> None:
         """Now and then something that must not show."""
@@ -144,7 +166,9 @@ class Lockstep:
                 self.aside[key] = self.subject.evict(*key)
                 self.coverage.evictions += 1
         elif chance < 0.19:
+            self.retire(self.subject)
             self.subject = self.hand_over(self.subject, self.make_subject())
+            self.commitment = StateCommitment()
         elif chance < 0.20:
             self.reference = self.hand_over(self.reference, self.make_reference())
         elif chance < 0.21 and self.has_beams:
@@ -157,11 +181,20 @@ class Lockstep:
         self.coverage.hand_overs += 1
         return new
 
-    def swap(self) -> None:
-        """Each engine goes on with what the other has done."""
+    def bring_back(self) -> None:
+        """Every leaf that was evicted."""
         while self.aside:
             key, leaf = self.aside.popitem()
             self.subject.install(*key, leaf)
+
+    def retire(self, machine: Machine) -> None:
+        self.coverage.compiled_ticks += machine.compiled_ticks if isinstance(machine, JitMachine) else 0
+
+    def swap(self) -> None:
+        """Each engine goes on with what the other has done."""
+        self.bring_back()
+        self.retire(self.subject)
+        self.commitment = StateCommitment()
         reference = self.hand_over(self.subject, self.make_reference())
         self.subject = self.hand_over(self.reference, self.make_subject())
         self.reference = reference
@@ -193,18 +226,28 @@ class Lockstep:
             return Answer(trap=Trap.DENIED)
         writes: tuple[tuple[int, int, bytes], ...] = ()
         if draw.random() < 0.3:
-            writes = ((1, draw.randrange(8192), draw.randbytes(draw.randint(1, 40))),)
+            offset, data = draw.randrange(8192), draw.randbytes(draw.randint(1, 40))
+            there = set(self.reference.leaves())
+            if {(1, offset >> LEAF_BITS), (1, offset + len(data) - 1 >> LEAF_BITS)} <= there:
+                writes = ((1, offset, data),)
         windows: tuple[tuple[int, Window], ...] = ()
         if draw.random() < 0.3:
             window = Window(1, 4 * draw.randrange(512), draw.randrange(4096), draw.randrange(1, 4))
             windows = ((draw.choice((3, 4, 5, 9)), window),)
         return Answer(value, draw.random() < 0.2, Trap.NONE, windows, writes)
 
+    def note_trap(self, state: State) -> None:
+        key = (CODE_SLOT, state.pc >> LEAF_BITS)
+        if state.pc < state.code_length and key in self.reference.leaves():
+            opcode = self.reference.read_leaf(*key).data[state.pc % LEAF_BYTES]
+            self.coverage.trapped.add((opcode, state.trap))
+
     def revive(self) -> None:
         """Both go on behind the instruction that ended the run, with a few cells on the stack."""
         state = self.reference.state()
         if state.trap:
             self.coverage.traps[state.trap] = self.coverage.traps.get(state.trap, 0) + 1
+            self.note_trap(state)
         if not self.has_beams:
             state.digest = None
         state.status, state.trap = Status.RUNNING, Trap.NONE

@@ -88,6 +88,7 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "vac_grant": (c.c_int, [_MACHINE, c.c_uint32, c.POINTER(CWindow)]),
     "vac_is_waiting": (c.c_int, [_MACHINE]),
     "vac_add_compiled": (c.c_int, [_MACHINE, c.POINTER(CCompiled), c.POINTER(c.c_uint32), c.c_size_t]),
+    "vac_forget_compiled": (None, [_MACHINE]),
     "vac_compiled_count": (c.c_uint32, [_MACHINE]),
     "vac_compiled_ticks": (c.c_uint64, [_MACHINE]),
     "vac_layout": (c.c_size_t, [c.POINTER(c.c_uint32), c.c_size_t]),

@@ -106,6 +106,11 @@ void forget_compiled(vac_machine *m)
         slot->flags[leaf] &= (uint8_t)~LEAF_COMPILED;
 }
 
+void vac_forget_compiled(vac_machine *m)
+{
+    forget_compiled(m);
+}
+
 void run_compiled(vac_machine *m, uint64_t until, uintptr_t beams_end)
 {
     const uint64_t entered = m->tick;

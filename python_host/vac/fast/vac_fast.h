@@ -147,6 +147,7 @@ enum { VAC_MOST_COMPILED = 250 };
  * has label sets, VAC_ERROR_NOT_RESIDENT when a leaf is not
  * there. */
 int vac_add_compiled(vac_machine *machine, const vac_compiled *compiled, const uint32_t *leaves, size_t count);
+void vac_forget_compiled(vac_machine *machine);
 /* How many are there now; 0 again after they were forgotten. */
 uint32_t vac_compiled_count(const vac_machine *machine);
 /* Ticks that compiled code has run since the machine was made. */

@@ -38,7 +38,7 @@ def _generator() -> str:
 
 def key_of(region: Region, traced: bool) -> str:
     """Names a region's code: the same instructions in the same places give the same key."""
-    key = hashlib.sha256(f"{_generator()} {traced} {region.root}".encode())
+    key = hashlib.sha256(f"{_generator()} {traced} {region.root} {sorted(region.constants.items())}".encode())
     for name, function in sorted(region.functions.items()):
         steps = sorted((pc, step.instruction.word, step.depth) for pc, step in function.steps.items())
         key.update(f"{name} {function.net} {function.returns_differ} {steps}".encode())

@@ -81,13 +81,28 @@ class Frame(Text):
             self._line(f"  %{name} = alloca {kind}")
         for local in self._locals:
             self._set(f"L{local}", self._emit(f"load i32, ptr {self._at('%locals', 4 * local)}{CELLS}"))
+        equal = self._take_constants()
         self._load_slots(-self._function.needs, 0)
         self._set("rem", "%first", "i64")
         self._line(f"  %until = load i64, ptr {self._at('%m', self._layout.until)}{REGISTERS}")
         if self._traced:
             self._line(f"  %beams = load ptr, ptr {self._at('%m', self._layout.beams_end)}{REGISTERS}")
         self._load_sqi()
+        if equal:
+            self._require(equal, self._way_out(self._function.key.entry, 0, 0))
         self._jump(self._label_of(self._function.key.entry))
+        self._flush_aside()
+
+    def _take_constants(self) -> str:
+        """Puts known values into locals that only stay what they are; the i1 that says whether they are right."""
+        equal = ""
+        is_root = self._function.key == self._region.root
+        for local, value in sorted(self._region.constants.items()) if is_root else ():
+            if local in self._locals and local not in self._written:
+                same = self._emit(f"icmp eq i32 {self._get(f'L{local}')}, {value}")
+                equal = self._emit(f"and i1 {equal}, {same}") if equal else same
+                self._set(f"L{local}", str(value))
+        return equal
 
     def _load_slots(self, first: int, end: int) -> None:
         for slot in range(max(first, -self._function.needs), end):

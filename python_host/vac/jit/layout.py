@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from ..fast import abi
+from ..fast.compiler import FAST
 
 EXTENT_BYTES = 32
 EXTENT_ORIGIN, EXTENT_LOW, EXTENT_ADDRESS, EXTENT_SPANS = 0, 8, 12, 16
@@ -43,7 +44,7 @@ class Layout:
 @cache
 def layout() -> Layout:
     """The layout of the library that is loaded. Raises EngineBuildError where it cannot be built."""
-    library = abi.library()
+    library = abi.library(FAST)
     count = library.vac_layout(None, 0)
     offsets = (c.c_uint32 * count)()
     library.vac_layout(offsets, count)

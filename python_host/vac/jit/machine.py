@@ -15,8 +15,11 @@ from ..machine.protocol import MachineError, Stop, StopReason
 from ..machine.state import State
 from .backend import require_compiler
 from .compilation import compile_region
-from .heat import Heat
+from .heat import Entry, Heat
 from .region import Code, FunctionKey, find_region
+
+_TELLING_SPAN = 1 << 10
+"""Ticks in which compiled code that is entered at all has run."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class JitMachine(FastMachine):
         self._heat = Heat(self._policy.samples)
         self._compiled: set[FunctionKey] = set()
         self._refused: set[FunctionKey] = set()
+        self._variable: set[FunctionKey] = set()
+        """Entries whose locals turned out not to stay the same."""
         self._losses = 0
+        self._compiled_before = 0
         self._span = self._policy.first_span
         self._sampled = 0
         self._compiling_seconds = self._running_seconds = 0.0
@@ -107,10 +113,10 @@ class JitMachine(FastMachine):
         self._count_losses()
         self._library.vac_get_state(self._handle, c.byref(self._raw))
         raw = self._raw
-        entry = FunctionKey(raw.pc, raw.rp - raw.fp)
-        if entry not in self._compiled and not raw.has_labels:
-            self._compile(Code(raw.code_length, self._code_leaf), entry)
-        return entry in self._compiled
+        key = FunctionKey(raw.pc, raw.rp - raw.fp)
+        if key not in self._compiled and not raw.has_labels:
+            self._compile(Code(raw.code_length, self._code_leaf), Entry(key))
+        return key in self._compiled
 
     # ---- tier-up -------------------------------------------------------------------------------------------------
 
@@ -126,28 +132,40 @@ class JitMachine(FastMachine):
         begun = time.perf_counter()
         code = Code(raw.code_length, self._code_leaf)
         link = raw.cells[DATA_STACK_CELLS + raw.fp - 1] if raw.fp else None
-        entry = self._heat.entry(code, raw.pc, raw.rp - raw.fp, link)
-        if entry is None or entry in self._refused or entry in self._compiled:
-            longest = policy.longest_span if entry in self._compiled else policy.cold_span
-            self._span = min(2 * self._span, longest)
-        else:
-            self._span = min(2 * self._span, policy.cold_span)
-            allowed = policy.seconds + policy.share * self._running_seconds
-            if self._heat.warm(entry) and self._compiling_seconds < allowed:
-                self._compile(code, entry)
+        entries = self._heat.entries(code, raw.pc, raw.rp - raw.fp, link)
+        is_known = all(entry.key in self._compiled or entry.key in self._refused for entry in entries)
+        is_compiled = is_known and any(entry.key in self._compiled for entry in entries)
+        if is_compiled and self.compiled_ticks == self._compiled_before and self._span >= _TELLING_SPAN:
+            # The code is there and does nothing: what it takes for constant has changed.
+            self._variable.update(entry.key for entry in entries)
+            self._library.vac_forget_compiled(self._handle)
+        self._compiled_before = self.compiled_ticks
+        self._span = min(2 * self._span, policy.longest_span if is_compiled else policy.cold_span)
+        allowed = policy.seconds + policy.share * self._running_seconds
+        if not is_known and self._compiling_seconds < allowed and self._heat.warm(entries[0].key):
+            for entry in entries:
+                if entry.key not in self._compiled and entry.key not in self._refused:
+                    self._compile(code, entry)
         self._compiling_seconds += time.perf_counter() - begun
 
-    def _compile(self, code: Code, entry: FunctionKey) -> None:
-        region = find_region(code, entry.entry, entry.frame)
+    def _compile(self, code: Code, entry: Entry) -> None:
+        key = entry.key
+        region = find_region(code, key.entry, key.frame, entry.end)
         root = region.functions[region.root]
-        if entry.entry not in root.steps or root.steps[entry.entry].is_left:
-            self._refused.add(entry)
+        if key.entry not in root.steps or root.steps[key.entry].is_left:
+            self._refused.add(key)
             return
+        if entry.is_outermost and key not in self._variable:
+            region.constants = self._locals_now(key.frame)
         found = compile_region(region, self.trace is not Trace.NOTHING)
         leaves = (c.c_uint32 * len(region.leaves))(*region.leaves)
-        raw = abi.CCompiled(found.address, entry.entry, entry.frame, found.needs, found.room, found.least, 0)
+        raw = abi.CCompiled(found.address, key.entry, key.frame, found.needs, found.room, found.least, 0)
         error = self._library.vac_add_compiled(self._handle, c.byref(raw), leaves, len(region.leaves))
-        (self._refused if error else self._compiled).add(entry)
+        (self._refused if error else self._compiled).add(key)
+
+    def _locals_now(self, frame: int) -> dict[int, int]:
+        first = DATA_STACK_CELLS + self._raw.fp
+        return dict(enumerate(self._raw.cells[first : first + frame]))
 
     def _count_losses(self) -> None:
         """Whether the engine has forgotten compiled code, as it does when the code itself is touched."""

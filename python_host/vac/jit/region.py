@@ -95,10 +95,15 @@ class Function:
 
 @dataclass
 class Region:
-    """root: the part that is entered from outside. functions: it and those that it calls."""
+    """root: the part that is entered from outside. functions: it and those that it calls.
+
+    constants: values that locals of the root are taken to have when it is entered; where they have others the code does
+    nothing.
+    """
 
     root: FunctionKey
     functions: dict[FunctionKey, Function]
+    constants: dict[int, int] = field(default_factory=dict)
 
     @property
     def instructions(self) -> int:
@@ -123,15 +128,19 @@ class Region:
         return None if found is None or found.returns_differ or not found.steps else found
 
 
-def find_region(code: Code, entry: int, frame: int) -> Region:
-    """Everything that control reaches from `entry` in a frame of so many locals."""
-    return _Search(code, FunctionKey(entry, frame)).run()
+def find_region(code: Code, entry: int, frame: int, end: int | None = None) -> Region:
+    """Everything that control reaches from `entry` in a frame of so many locals.
+
+    end: the region's own part, but not the functions that it calls, lies between entry and here: a loop by itself.
+    """
+    return _Search(code, FunctionKey(entry, frame), end).run()
 
 
 class _Search:
-    def __init__(self, code: Code, root: FunctionKey) -> None:
+    def __init__(self, code: Code, root: FunctionKey, end: int | None) -> None:
         self._code = code
         self._root = root
+        self._end = end
         self._functions = {root: Function(root)}
         self._open: deque[tuple[FunctionKey, int, int]] = deque([(root, root.entry, 0)])
         self._count = 0
@@ -150,6 +159,8 @@ class _Search:
         if pc in function.steps:  # with another depth, the region ends on the way there
             return
         if self._count >= MOST_INSTRUCTIONS or abs(depth) > DATA_STACK_CELLS:
+            return
+        if self._end is not None and key == self._root and not self._root.entry <= pc < self._end:
             return
         instruction = self._code.instruction(pc)
         if instruction is None:

@@ -46,7 +46,7 @@ class UncheckedLoops(Frame):
     def _declare_loops(self) -> None:
         for loop in self._loops.values():
             self._line(f"  %rounds{loop.head} = alloca i64")
-            self._line(f"  %checked{loop.head} = alloca i32")
+            self._line(f"  %left{loop.head} = alloca i32")
             for pointer in loop.pointers.values():
                 self._line(f"  %P{loop.head}{pointer.name} = alloca ptr")
                 self._line(f"  %A{loop.head}{pointer.name} = alloca i32")
@@ -64,11 +64,11 @@ class UncheckedLoops(Frame):
         checked = self._label("checked")
         self._choose(self._emit(f"and i1 {sound}, {enough}"), f"v{head}", checked)
         self._start(checked)
-        self._set(f"checked{head}", str(_CHECKED_ROUNDS))
+        self._set(f"left{head}", str(_CHECKED_ROUNDS))
         self._jump(f"b{head}")
         self._start(f"again{head}")
-        left = self._emit(f"sub i32 {self._get(f'checked{head}')}, 1")
-        self._set(f"checked{head}", left)
+        left = self._emit(f"sub i32 {self._get(f'left{head}')}, 1")
+        self._set(f"left{head}", left)
         self._choose(self._emit(f"icmp eq i32 {left}, 0"), f"c{head}", f"b{head}")
 
     def _count_pointer(self, loop: Loop, pointer: Pointer, rounds: str, sound: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from threading import RLock
 
 from .address import PageKey
 from .errors import PageAbsent, PageDamaged
@@ -59,7 +60,7 @@ class PageStore:
     comes up; where one copy is damaged and a lower level has another, that one is used.
 
     Raises ValueError when the levels do not fit together. Levels that already hold pages, as durable ones do after a
-    restart, are taken over; of two versions of a page the upper level's is the newer.
+    restart, are taken over; of two versions of a page the upper level's is the newer. Threads take turns.
     """
 
     def __init__(self, levels: Sequence[Level]) -> None:
@@ -73,6 +74,7 @@ class PageStore:
         self.page_bytes = sizes.pop()
         self._levels = [_Held(level) for level in levels]
         self._entries: dict[PageKey, _Entry] = {}
+        self._lock = RLock()
         for index, held in enumerate(self._levels):
             for key in held.level.tier.held_keys():
                 found = held.level.tier.hash(key)
@@ -101,6 +103,11 @@ class PageStore:
         entry = self._entries.get(key)
         return entry.hash if entry else None
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether some level outlasts the process, which also means that reading takes its time."""
+        return any(held.level.tier.is_durable for held in self._levels)
+
     def statistics(self) -> dict[str, LevelStatistics]:
         """By the tier's name."""
         return {held.level.tier.name: held.statistics for held in self._levels}
@@ -109,8 +116,9 @@ class PageStore:
 
     def get(self, keys: Sequence[PageKey]) -> list[Page]:
         """Current versions, in the order asked for. Raises PageAbsent, PageDamaged, TierUnavailable."""
-        self._count_use(keys)
-        return self._current(keys)
+        with self._lock:
+            self._count_use(keys)
+            return self._current(keys)
 
     def _current(self, keys: Sequence[PageKey]) -> list[Page]:
         by_level: dict[int, list[PageKey]] = {}
@@ -156,9 +164,10 @@ class PageStore:
 
     def put(self, pages: Sequence[tuple[PageKey, Page]]) -> None:
         """Keeps these versions. Raises TierUnavailable; putting the same again later goes on where it stopped."""
-        self._put_into(0, [(key, page) for key, page in pages if not self._has(0, key, page.hash)])
-        self._count_use([key for key, _ in pages])
-        self._spill(0)
+        with self._lock:
+            self._put_into(0, [(key, page) for key, page in pages if not self._has(0, key, page.hash)])
+            self._count_use([key for key, _ in pages])
+            self._spill(0)
 
     def _has(self, index: int, key: PageKey, version: bytes) -> bool:
         entry = self._entries.get(key)
@@ -218,26 +227,28 @@ class PageStore:
 
     def discard(self, keys: Iterable[PageKey]) -> None:
         """Forgets pages everywhere."""
-        gone = [key for key in keys if key in self._entries]
-        for held in self._levels:
-            held.level.tier.drop(gone)
+        with self._lock:
+            gone = [key for key in keys if key in self._entries]
+            for held in self._levels:
+                held.level.tier.drop(gone)
+                for key in gone:
+                    held.recent.pop(key, None)
+                    held.outdated.pop(key, None)
             for key in gone:
-                held.recent.pop(key, None)
-                held.outdated.pop(key, None)
-        for key in gone:
-            del self._entries[key]
+                del self._entries[key]
 
     def flush(self) -> None:
         """When it returns, every page is in a durable level and acknowledged by it, as far as there is one."""
-        durable = [index for index, held in enumerate(self._levels) if held.level.tier.is_durable]
-        if durable:
-            mask = sum(1 << index for index in durable)
-            for index in range(durable[0]):
-                volatile = [key for key in self._levels[index].recent if not self._entries[key].levels & mask]
-                self._copy_down(volatile, durable[0])
-            self._spill(durable[0])
-        for held in reversed(self._levels):
-            held.level.tier.flush()
+        with self._lock:
+            durable = [index for index, held in enumerate(self._levels) if held.level.tier.is_durable]
+            if durable:
+                mask = sum(1 << index for index in durable)
+                for index in range(durable[0]):
+                    volatile = [key for key in self._levels[index].recent if not self._entries[key].levels & mask]
+                    self._copy_down(volatile, durable[0])
+                self._spill(durable[0])
+            for held in reversed(self._levels):
+                held.level.tier.flush()
 
     def close(self) -> None:
         """Flushes and closes every tier."""

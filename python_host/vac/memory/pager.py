@@ -13,6 +13,7 @@ from .page import Page
 from .page_store import PageStore
 from .paged_memory import PagedMemory, page_id, split_page_id
 from .policy import PageId, PagingPolicy, PolicyOptions
+from .read_ahead import Arrival, ReadAhead
 from .shards import PageSource, ShardTable
 from .statistics import PagingStatistics
 
@@ -37,15 +38,21 @@ class Pager:
     """Serves machines that are run one at a time. Not for use by two threads at a time.
 
     store: where pages go that have no frame; its page size is the pager's. frames: pages in RAM, in engines or not, of
-    all machines together. Raises ValueError when these are fewer than `least_frames`.
+    all machines together. is_ahead_in_background: whether pages fetched ahead are read beside the running machine; by
+    default they are where the store has a level below RAM. Raises ValueError when these are fewer than `least_frames`.
 
     When a tier fails, the call raises PagingError with nothing lost: pages that could not be written stay in RAM, and
     the same call goes on where this one stopped.
     """
 
     def __init__(
-        self, store: PageStore | None = None, frames: int = DEFAULT_FRAMES, options: PolicyOptions | None = None
-    ) -> None:  # fmt: skip
+        self,
+        store: PageStore | None = None,
+        frames: int = DEFAULT_FRAMES,
+        options: PolicyOptions | None = None,
+        *,
+        is_ahead_in_background: bool | None = None,
+    ) -> None:
         self.store = store or PageStore.in_ram(DEFAULT_PAGE_BYTES)
         self.page_bytes = self.store.page_bytes
         if frames < least_frames(self.page_bytes):
@@ -61,6 +68,9 @@ class Pager:
         self._memories: dict[int, PagedMemory] = {}
         self._next_machine = 0
         self._since_watch = 0
+        if is_ahead_in_background is None:
+            is_ahead_in_background = self.store.is_durable
+        self._ahead = ReadAhead(self.shards.read) if is_ahead_in_background else None
         self._contents: dict[bytes, int] = {}
 
     @property
@@ -98,6 +108,7 @@ class Pager:
         """The frame of a page that the machine uses now; brings it in. Raises PagingError."""
         page = page_id(memory.number, slot, number)
         self._write_out()
+        self._take_in(page)
         frame = self._frames.get(page)
         if frame is not None and frame.mapped:
             return frame
@@ -132,40 +143,76 @@ class Pager:
             return self._leaving[page][1]
         return self.shards.read([memory.key(slot, number)])[0]
 
+    def settle(self) -> None:
+        """Waits for the pages that are on their way."""
+        if self._ahead:
+            self._keep_arrivals(self._ahead.all_arrivals())
+
+    def _take_in(self, page: PageId) -> None:
+        """Frames for what has come, and for this page if it is on its way."""
+        if self._ahead:
+            self._memories[page[0]].statistics.late += self._ahead.is_late(page)
+            self._keep_arrivals(self._ahead.arrivals(page))
+
+    def _keep_arrivals(self, arrivals: Iterable[Arrival]) -> None:
+        for page, key, content in arrivals:
+            if content is None:
+                self.policy.remove(page)
+                continue
+            _, slot, number = split_page_id(page)
+            self._keep_ahead([page], [Frame(slot, number, key, content)])
+            self._memories[page[0]].statistics.reads += self.shards.is_stored(key)
+
     def _bring_in(self, page: PageId, ahead: Sequence[PageId]) -> Frame:
-        """The page that is needed and those fetched with it, in one read where that is possible."""
+        """The page that is needed and those fetched with it: where the machine has to wait for both, in one read."""
         leaving = self._leaving.pop(page, None)
         if leaving:
             _, slot, number = split_page_id(page)
             frame = self._frames[page] = Frame(slot, number, leaving[0], leaving[1], is_current=False)
             return self._bring_ahead(frame, ahead)
         counts = self._memories[page[0]].statistics
+        together = () if self._ahead else ahead
         try:
-            needed, *others = self._read([page, *ahead])
-        except PagingError as error:
-            LOG.info("nothing fetched ahead: %s", error)
+            needed, *others = self._read([page, *together])
+        except PagingError:
             for each in ahead:
                 self.policy.remove(each)
+            ahead = ()
             try:
+                if not together:
+                    raise
+                # Perhaps it was one of the others.
                 (needed,), others = self._read([page]), []
             except PagingError:
                 self.policy.remove(page)
                 raise
         counts.stalls += self.shards.is_stored(needed.key)
         self._frames[page] = needed
+        if self._ahead:
+            return self._bring_ahead(needed, ahead)
         self._keep_ahead(ahead, others)
         return needed
 
     def _bring_ahead(self, frame: Frame, pages: Sequence[PageId]) -> Frame:
         """Pages fetched ahead when a frame was used; those that cannot be had are left until they are asked for."""
         if pages:
-            try:
-                self._keep_ahead(pages, self._read(pages))
-            except PagingError as error:
-                LOG.info("nothing fetched ahead: %s", error)
-                for page in pages:
-                    self.policy.remove(page)
+            self._read_ahead(pages)
         return frame
+
+    def _read_ahead(self, pages: Sequence[PageId]) -> None:
+        if self._ahead:
+            self._ahead.start([(page, self._key(page)) for page in pages])
+            return
+        try:
+            self._keep_ahead(pages, self._read(pages))
+        except PagingError as error:
+            LOG.info("nothing fetched ahead: %s", error)
+            for page in pages:
+                self.policy.remove(page)
+
+    def _key(self, page: PageId) -> PageKey:
+        machine, slot, number = split_page_id(page)
+        return self._memories[machine].key(slot, number)
 
     def _keep_ahead(self, pages: Sequence[PageId], frames: Sequence[Frame]) -> None:
         for page, frame in zip(pages, frames, strict=False):
@@ -175,7 +222,7 @@ class Pager:
 
     def _read(self, pages: Sequence[PageId]) -> list[Frame]:
         places = [split_page_id(page) for page in pages]
-        keys = [self._memories[machine].key(slot, number) for machine, slot, number in places]
+        keys = [self._key(page) for page in pages]
         found = self.shards.read(keys)
         for (machine, _, _), key in zip(places, keys, strict=True):
             self._memories[machine].statistics.reads += self.shards.is_stored(key)
@@ -198,6 +245,8 @@ class Pager:
     def _take_frame(self, page: PageId) -> None:
         frame = self._frames.pop(page, None)
         if frame is None:
+            if self._ahead:
+                self._ahead.drop(page)
             return
         memory = self._memories[page[0]]
         frame.unmap_all(memory.machine)
@@ -251,21 +300,14 @@ class Pager:
         return len(pages)
 
     def restore(self, memory: PagedMemory) -> int:
-        """The machine runs again: the working set that it was demoted with comes back, in bulk. Returns the number of
-        pages. One that cannot be read now is left until it is missed. Raises PagingError when what has to make room
-        cannot be written."""
+        """The machine runs again: the working set that it was demoted with comes back, in bulk, the hottest pages
+        first. Returns the number of pages; those that are read in the background are on their way then. One that cannot
+        be read now is left until it is missed. Raises PagingError when what has to make room cannot be written."""
         decision = self.policy.restore(memory.number)
         self._give_up(decision.evicted, decision.fetched)
-        before = memory.statistics.fetched
         for first in range(0, len(decision.fetched), _RESTORED_AT_ONCE):
-            part = decision.fetched[first : first + _RESTORED_AT_ONCE]
-            try:
-                self._keep_ahead(part, self._read(part))
-            except PagingError as error:
-                LOG.info("not brought back: %s", error)
-                for page in part:
-                    self.policy.remove(page)
-        return memory.statistics.fetched - before
+            self._read_ahead(decision.fetched[first : first + _RESTORED_AT_ONCE])
+        return len(decision.fetched)
 
     def working_set(self, memory: PagedMemory) -> int:
         """Pages that the machine has used since it was restored, or before it was demoted: what admission has to
@@ -294,6 +336,7 @@ class Pager:
     def fork(self, memory: PagedMemory) -> dict[int, int]:
         """Freezes the machine's memory as it is: writes back what has changed and lets the machine go on in shards over
         these. Returns the frozen shards by slot; they cost what was changed since the last fork. Raises PagingError."""
+        self.settle()
         self.write_back(memory)
         frozen = memory.fork()
         for frame in self.frames_of(memory):
@@ -302,6 +345,7 @@ class Pager:
 
     def detach(self, memory: PagedMemory) -> None:
         """The machine has ended: its frames are free, and its private shards are forgotten."""
+        self.settle()
         for page in [page for page in self._frames if page[0] == memory.number]:
             self._frames[page].unmap_all(memory.machine)
             del self._frames[page]
@@ -314,6 +358,9 @@ class Pager:
 
     def close(self) -> None:
         """Writes back every machine's pages and closes the tiers."""
+        self.settle()
         for memory in self._memories.values():
             self.write_back(memory)
+        if self._ahead:
+            self._ahead.close()
         self.store.close()

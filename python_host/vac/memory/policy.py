@@ -16,13 +16,13 @@ from .prefetch import Detector, Prefetcher, PrefetchOptions
 PageId = tuple[int, int]
 """Machine, and a page number that is unique in it and counts up along a shard."""
 
-
 _PREFETCH = PrefetchOptions()
 _MOST_AHEAD = 0.5
 """Part of the frames that pages ahead may take up."""
-_RESTORED_PATIENCE = 1024
 _PATIENCE = 128
 """Triggers of its machine after which a page that was fetched ahead counts as unused."""
+_RESTORED_PATIENCE = 1024
+"""The same for a page of a working set that was brought back, in addition."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ class PagingStatistics:
     use of one that was about to go; as the pager sees no other use, there are more in truth. misses: of the engine on a
     page without a frame. stalls: those for which a tier was read; the others were zeros or came from the image. reads:
     pages read from tiers, fetched ahead or not. fetched, fetched_used: pages fetched ahead, and those of them that were
-    used. evictions: pages that lost their frame. write_backs: those of them that had changed."""
+    used. late: uses of a page that was still on its way. evictions: pages that lost their frame. write_backs: those of
+    them that had changed."""
 
     soft_faults: int = 0
     hits: int = 0
@@ -20,6 +21,7 @@ class PagingStatistics:
     reads: int = 0
     fetched: int = 0
     fetched_used: int = 0
+    late: int = 0
     evictions: int = 0
     write_backs: int = 0
 

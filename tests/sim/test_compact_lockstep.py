@@ -1,0 +1,151 @@
+"""The compact core in lockstep: worked examples, kernels, traps, random programs, all with disturbances."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vac.assembler.assemble import assemble, assemble_file
+from vac.golden.model import GoldenMachine
+from vac.host.session import Host
+from vac.image.image import Image
+from vac.isa.beam import BEAM_BYTES
+from vac.isa.instruction import Instruction
+from vac.isa.state_map import BeamControlBit, HostRegister
+from vac.isa.table import INSTRUCTIONS
+from vac.isa.traps import Trap
+from vac.machine.protocol import MachineError, StopReason
+from vac.machine.state import Status
+from vac_hdl.config import COMPACT_SIMULATION, CoreConfig
+from vac_sim.campaign import program_of, run_program
+from vac_sim.disturbance import Disturbance
+from vac_sim.engine import RtlMachine, RtlOptions
+from vac_sim.lockstep import LockstepMachine
+from vac_sim.mismatch import LockstepMismatch
+from vac_sim.reference import RecordingGolden, create_reference
+
+pytestmark = pytest.mark.rtl
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNELS = sorted((ROOT / "firmware" / "kernels").glob("*.vasm"))
+
+TIGHT = CoreConfig(core="compact", label_bits=0, frame_bits=3, tlb_bits=2, beam_fifo=8)
+"""Eight frames and four translations: leaves that one instruction needs share a TLB entry."""
+
+
+def run_to_end(image: Image, disturbance: Disturbance, config: CoreConfig = COMPACT_SIMULATION) -> LockstepMachine:
+    machine = LockstepMachine(RecordingGolden(), disturbance, config)
+    Host(machine, image).run(100_000)
+    machine.state()
+    return machine
+
+
+@pytest.mark.parametrize("row", INSTRUCTIONS, ids=lambda row: row.mnemonic)
+def test_worked_examples(row: Instruction) -> None:
+    image = assemble(row.example.source + "\nhalt", f"{row.mnemonic}.vasm")
+    machine = run_to_end(image, Disturbance(slice_ticks=2))
+    assert tuple(machine.state().data_stack) == row.example.stack
+
+
+@pytest.mark.parametrize("path", KERNELS, ids=lambda path: path.stem)
+def test_kernels(path: Path) -> None:
+    """A stretch of each kernel, compared at every instruction."""
+    disturbance = Disturbance(seed=7, resident_leaves=5, evict_256=64, ready_256=128, delay_cycles=8, slice_ticks=512)
+    machine = LockstepMachine(create_reference("fast"), disturbance, COMPACT_SIMULATION)
+    Host(machine, assemble_file(path)).run(12_000)
+    machine.state()
+    assert machine.counts.compared == 12_000
+
+
+@pytest.mark.parametrize("seed", range(1, 25))
+def test_random_programs(seed: int) -> None:
+    machine, _ = run_program(program_of(seed), Disturbance.drawn(seed), 1500, "golden", COMPACT_SIMULATION)
+    assert machine.counts.compared > 0
+
+
+@pytest.mark.parametrize("seed", range(40, 52))
+def test_random_programs_with_few_frames_and_translations(seed: int) -> None:
+    machine, _ = run_program(program_of(seed), Disturbance.drawn(seed), 1500, "golden", TIGHT)
+    assert machine.counts.compared > 0
+
+
+TRAPS = {
+    Trap.CODE_BOUNDS: "nop",
+    Trap.ILLEGAL: ".byte 0x47, 200",
+    Trap.FRAME: ".byte 0x41, 3",
+    Trap.STACK_UNDERFLOW: "add; halt",
+    Trap.STACK_OVERFLOW: "again: k1; jmps again",
+    Trap.RETURN_UNDERFLOW: "ret",
+    Trap.RETURN_OVERFLOW: "again: call again, 9",
+    Trap.DIVISION_BY_ZERO: "k1; k0; rems; halt",
+    Trap.PERMISSION: "k0; wand 0, 2; ld32 s, s; halt",
+    Trap.MISALIGNED: "k2; ld32 s, s; halt",
+    Trap.BOUNDS: "liw s, 4096; ld8u s, s; halt",
+}
+
+
+@pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
+def test_traps(trap: Trap) -> None:
+    body = TRAPS[trap].replace("; ", "\n")
+    machine = run_to_end(assemble(f".memory 4096\n.frame 0\n{body}\n"), Disturbance(slice_ticks=3))
+    state = machine.state()
+    assert (state.status, state.trap) == (Status.TRAPPED, trap)
+
+
+@pytest.fixture(scope="module")
+def counting() -> Image:
+    return assemble(".frame 2\nliw l0, 2000\nagain: get0; emit; djnz l0, again; halt\n".replace("; ", "\n"))
+
+
+def test_epochs_and_emitted_values(counting: Image) -> None:
+    machine = run_to_end(counting, Disturbance(slice_ticks=1 << 14))
+    assert machine.state().sqi.coherence > 0xF000
+    assert machine.counts.compared > 5000
+
+
+def test_shipping_only_marked_beams(counting: Image) -> None:
+    machine = RtlMachine(RtlOptions(config=COMPACT_SIMULATION))
+    machine.load(counting)
+    machine._write_register(HostRegister.BEAM_CONTROL, BeamControlBit.SHIP_MARKED)
+    assert machine.run(2000).reason is StopReason.TICK
+    golden = GoldenMachine()
+    golden.load(counting)
+    golden.run(2000)
+    beams = golden.drain_beams()
+    records = [beams[at : at + BEAM_BYTES] for at in range(0, len(beams), BEAM_BYTES)]
+    assert machine.drain_beams() == b"".join(record for record in records if record[5] & 0x5E)
+
+
+def test_lossy_port_counts_what_it_drops(counting: Image) -> None:
+    machine = RtlMachine(RtlOptions(config=COMPACT_SIMULATION, ready_256=2))
+    machine.load(counting)
+    machine._write_register(HostRegister.BEAM_CONTROL, BeamControlBit.SHIP_ALL | BeamControlBit.LOSSY)
+    machine.run(2000)
+    shipped = len(machine.drain_beams()) // BEAM_BYTES
+    lost = machine._read_register(HostRegister.BEAMS_LOST)
+    assert lost > 100
+    assert shipped + lost == 2000
+
+
+def test_read_only_registers_stay() -> None:
+    machine = RtlMachine(RtlOptions(config=COMPACT_SIMULATION))
+    for register in (HostRegister.IDENTITY, HostRegister.STOP, HostRegister.FAULT_SLOT, HostRegister.FAULT_LEAF):
+        before = machine._read_register(register)
+        machine._write_register(register, before ^ 0xFFFFFFFF)
+        assert machine._read_register(register) == before
+
+
+def test_labels_are_refused() -> None:
+    machine = RtlMachine(RtlOptions(config=COMPACT_SIMULATION))
+    with pytest.raises(MachineError, match="declares labels, and this build of the core has none"):
+        machine.load(assemble(".labels\nk1\nhalt\n"))
+
+
+def test_storage_that_differs_is_found(counting: Image) -> None:
+    machine = LockstepMachine(RecordingGolden(), Disturbance(slice_ticks=1 << 14), COMPACT_SIMULATION)
+    machine.load(counting)
+    machine.run(100)
+    machine.rtl._write_register(HostRegister.HISTORY, machine.rtl._read_register(HostRegister.HISTORY) ^ 0x40)
+    with pytest.raises(LockstepMismatch):
+        machine.run(1000)
