@@ -181,7 +181,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += [
         op.predicted_taken.eq(p.r_marked | p.r_direct),
         op.redirects.eq(op.returns | op.enters | (p.r_marked & ~(control.branches | control.jumps))),
-        p.r_redirect.eq(p.r_valid & p.r_direct & ~p.r_marked & ~p.r_blocked & ~p.r_redirected & p.running),
+        p.r_redirect.eq(p.r_valid & p.r_direct & ~p.r_marked & ~p.r_blocked & ~p.r_redirected),
     ]
     m.d.sync += p.r_redirected.eq((p.r_redirected | p.r_redirect) & ~p.r_free)
     with m.If(fire):

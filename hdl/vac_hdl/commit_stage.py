@@ -109,8 +109,9 @@ def commit_stage(p: Pipeline, m: Module) -> None:
 
     # Where this instruction goes on differs from what was fetched behind it.
     m.d.comb += [
-        # Whether it commits need not be waited for: where it does not, the core stops or restarts.
-        p.redirect.eq(p.m_valid & c.redirect & p.running),
+        # Whether it commits need not be waited for: where it does not, the core stops or restarts, from the program
+        # counter as it is.
+        p.redirect.eq(p.m_valid & c.redirect),
         p.redirect_pc.eq(c.next_pc),
         # Whatever it was that got here, it is a branch that stands there.
         p.fetch.learn.eq(p.w_learns),

@@ -30,6 +30,9 @@ where the target lies in its word."""
 
 QUEUE_WORDS = 4
 
+_ARRIVING = 3
+"""Source of a place in the queue: the word that arrives, not one that moves up by 0, 1 or 2 places."""
+
 _QUICK_TAG_BITS = 5
 """So many bits of an address decide at once whether a branch is known there."""
 
@@ -38,8 +41,10 @@ QUEUE_ENTRY_FIELDS: dict[str, Any] = {
     "word": WORD_ADDRESS_BITS,
     "mark": MARK_LAYOUT,
     **{f"end_{byte}": 4 for byte in range(4)},
+    **{f"spans_{byte}": 1 for byte in range(4)},
 }
-"""One word of code. end_k: where an instruction that starts in byte k would end, counted from the word's byte 0."""
+"""One word of code. end_k: where an instruction that starts in byte k would end, counted from the word's byte 0.
+spans_k: whether it would reach into the next word."""
 
 
 class FetchUnit(wiring.Component):
@@ -160,7 +165,8 @@ class FetchUnit(wiring.Component):
         ]
         lengths = Array(LENGTH_BY_GROUP)
         for index in range(4):
-            m.d.comb += entry[f"end_{index}"].eq(lengths[self.bus.data[8 * index + 5 : 8 * index + 8]] + index)
+            end = lengths[self.bus.data[8 * index + 5 : 8 * index + 8]] + index
+            m.d.comb += [entry[f"end_{index}"].eq(end), entry[f"spans_{index}"].eq(end > 4)]
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
         self._align(
             m, entry, entry_valid, mistaken, strayed, requested, dropping, start_byte, accept, resync, resync_pc
@@ -252,12 +258,15 @@ class FetchUnit(wiring.Component):
         window = Cat(first.data, second.data)
         aligned = Signal(40)
         end = Signal(4)
+        spans = Signal()
         with m.Switch(offset):
             for value in range(4):
                 with m.Case(value):
-                    m.d.comb += [aligned.eq(window[8 * value : 8 * value + 40]), end.eq(first[f"end_{value}"])]
-        spans = Signal()
-        m.d.comb += spans.eq(end > 4)
+                    m.d.comb += [
+                        aligned.eq(window[8 * value : 8 * value + 40]),
+                        end.eq(first[f"end_{value}"]),
+                        spans.eq(first[f"spans_{value}"]),
+                    ]
 
         met_first = Signal()
         met_second = Signal()
@@ -288,29 +297,34 @@ class FetchUnit(wiring.Component):
         taken = Signal()
         # When a mark was run over, the queue is dropped in the next cycle: what leaves it now does not matter.
         m.d.comb += taken.eq(enough & self.ready)
-        pops = Signal(2)
+        passed = Signal(2)  # words that the instruction leaves behind
+        m.d.comb += passed.eq(Mux(met, Mux(met_first, 1, 2), end[2:4]))
         with m.If(taken):
             with m.If(met):
-                m.d.comb += pops.eq(Mux(met_first, 1, 2))
                 m.d.sync += offset.eq(Mux(met_first, first.mark.target_byte, second.mark.target_byte))
             with m.Else():
-                m.d.comb += pops.eq(end[2:4])
                 m.d.sync += offset.eq(end[:2])
         left = Signal(QUEUE_WORDS)
-        m.d.comb += left.eq(filled >> pops)
+        m.d.comb += left.eq(Mux(taken, filled >> passed, filled))
         # A word requested now arrives in the next cycle, behind the one that may be arriving. That words may leave
         # meanwhile is not counted on: it is known too late.
         m.d.comb += accept.eq(~(occupied[-1] | (occupied[-2] & requested)))
         m.d.sync += occupied.eq(Mux(entry_valid, Cat(Const(1, 1), left), left))
-        shifted = [Bundle(QUEUE_ENTRY_FIELDS, f"shifted_{index}") for index in range(QUEUE_WORDS)]
         for index in range(QUEUE_WORDS):
-            with m.Switch(pops):
-                for amount in range(3):
-                    with m.Case(amount):
-                        m.d.comb += shifted[index].eq(queue[min(index + amount, QUEUE_WORDS - 1)])
-            with m.If(~left[index]):
-                m.d.sync += stored[index].eq(entry)
-            with m.Else():
-                m.d.sync += stored[index].eq(shifted[index])
+            # A place is filled from the one that the words move up from, or, where that is empty, by what arrives.
+            moved_up = [
+                Mux(filled[index + by], by, _ARRIVING) if index + by < QUEUE_WORDS else _ARRIVING for by in range(3)
+            ]
+            source = Signal(2, name=f"source_{index}")
+            m.d.comb += source.eq(moved_up[0])
+            for by in range(1, 3):
+                with m.If(taken & (passed == by)):
+                    m.d.comb += source.eq(moved_up[by])
+            with m.Switch(source):
+                for by in range(3):
+                    with m.Case(by):
+                        m.d.sync += stored[index].eq(queue[index + by] if index + by < QUEUE_WORDS else entry)
+                with m.Default():
+                    m.d.sync += stored[index].eq(entry)
         with m.If(dropping):
             m.d.sync += [occupied.eq(0), offset.eq(start_byte)]
