@@ -1,5 +1,7 @@
 """O: operands from the stack RAM or from the stages ahead; issue."""
 
+from collections.abc import Iterable
+
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
 from vac.isa.alu import AluFunction
@@ -35,38 +37,45 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     operand, labels = {}, {}
     for name, port in (("a", p.cell_read_a), ("b", p.cell_read_b)):
         used = o[f"{name}_used"]
-        in_x, in_m, in_w = (Signal(name=f"{name}_in_{stage}") for stage in "xmw")
+        # Where the operand is, the youngest writer first; what none of them writes is in the RAM.
+        in_x, in_m, in_w, in_v, in_ram = (Signal(name=f"{name}_in_{place}") for place in ("x", "m", "w", "v", "ram"))
         operand[name] = Signal(32, name=f"o_{name}")
         labels[name] = Signal(p.config.label_bits, name=f"o_labels_{name}")
-        stored_labels = (p.label_read_a if name == "a" else p.label_read_b).data if p.config.label_bits else 0
-        is_x, is_m, is_w = _cell_matches(p, m, name)
+        stored_labels = (p.label_read_a if name == "a" else p.label_read_b).data if p.config.label_bits else Const(0, 0)
+        is_x, is_m, is_w, is_v = _cell_matches(p, m, name)
+        in_flight = Signal(name=f"{name}_in_flight")
         m.d.comb += [
             in_x.eq(used & p.x_valid & p.x.op.writes & is_x),
-            in_m.eq(used & p.m_valid & p.m.writes & is_m),
-            in_w.eq(used & p.w_valid & p.w.writes & is_w),
+            in_m.eq(used & p.m_valid & p.m.writes & is_m & ~in_x),
+            in_w.eq(used & p.w_valid & p.w.writes & is_w & ~in_x & ~in_m),
+            in_v.eq(used & p.v_writes & is_v & ~in_x & ~in_m & ~in_w),
+            in_flight.eq(in_x | in_m | in_w | in_v),
+            in_ram.eq(used & ~in_flight),
         ]
-        with m.If(~used):
-            m.d.comb += [operand[name].eq(0), labels[name].eq(0)]
-        with m.Elif(in_x):
-            m.d.comb += [operand[name].eq(p.alu.quick_result), labels[name].eq(p.x_cell_labels)]
-        with m.Elif(in_m):
-            m.d.comb += [operand[name].eq(p.m.result), labels[name].eq(p.m.cell_labels)]
-        with m.Elif(in_w):
-            m.d.comb += [operand[name].eq(p.w_forwarded), labels[name].eq(p.w.cell_labels)]
-        with m.Else():
-            m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
+        sources = [
+            (in_x, p.alu.quick_result, p.x_cell_labels),
+            (in_m, p.m.result, p.m.cell_labels),
+            (in_w, p.w_forwarded, p.w.cell_labels),
+            (in_v, p.v_value, p.v_labels),
+        ]
+        if name == "a":
+            # The step before is in X just now, and leaves it together with this one leaving O.
+            swapped = o.function == AluFunction.PASS_A
+            sources += [
+                (o.a_previous & swapped, p.x.b, p.x.labels_b),
+                (o.a_previous & ~swapped, p.x.a, p.x.labels_a),
+            ]
+        else:
+            sources.append((o.b_value, o.value, Const(0, p.config.label_bits)))
+        elsewhere = Signal(32, name=f"o_{name}_elsewhere")
+        m.d.comb += [
+            elsewhere.eq(_gated((select, value) for select, value, _ in sources)),
+            # The RAM answers late.
+            operand[name].eq(elsewhere | (port.data & in_ram.replicate(32))),
+            labels[name].eq(_gated([(in_ram, stored_labels), *((select, value) for select, _, value in sources)])),
+        ]
         # Rather too often than late: that a younger operation writes the same cell at once is not looked for.
         waits = waits | (used & ((is_x & p.x_writes_late) | (is_m & p.m_writes_late) | (is_w & p.w_writes_late)))
-    with m.If(o.a_previous):
-        # The step before is in X just now, and leaves it together with this one leaving O.
-        swapped = o.function == AluFunction.PASS_A
-        m.d.comb += [
-            operand["a"].eq(Mux(swapped, p.x.b, p.x.a)),
-            labels["a"].eq(Mux(swapped, p.x.labels_b, p.x.labels_a)),
-        ]
-    with m.If(o.b_value):
-        m.d.comb += operand["b"].eq(o.value)
-
     # Known a cycle late: an operation that waits for either does so a cycle longer.
     window_pending = Signal()
     alone = Signal()
@@ -117,14 +126,23 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         m.d.sync += [p.x_valid.eq(0), p.x_writes_late.eq(0)]
 
 
-def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Signal]:
-    """Whether an operand's cell is the one that the operations in X, M and W write, if they write any.
+def _gated(sources: Iterable[tuple[Value, Value]]) -> Value:
+    """OR of the values whose select is 1."""
+    gated = [value & select.replicate(len(value)) for select, value in sources]
+    while len(gated) > 1:
+        gated = [gated[i] | gated[i + 1] if i + 1 < len(gated) else gated[i] for i in range(0, len(gated), 2)]
+    return gated[0]
+
+
+def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Signal, Signal]:
+    """Whether an operand's cell is the one that the operations in X, M and W write, if they write any, or that was
+    written in the cycle before, when the RAM was read.
 
     Compared while the operation is in R, against what stands one stage ahead of where it will stand then.
     """
-    is_x, is_m, is_w = (Signal(name=f"{name}_is_{stage}") for stage in "xmw")
-    new_x, new_m, new_w = (Signal(name=f"{name}_new_is_{stage}") for stage in "xmw")
-    old_x, old_m, old_w = (Signal(name=f"{name}_old_is_{stage}") for stage in "xmw")
+    is_x, is_m, is_w, is_v = (Signal(name=f"{name}_is_{stage}") for stage in "xmwv")
+    new_x, new_m, new_w, new_v = (Signal(name=f"{name}_new_is_{stage}") for stage in "xmwv")
+    old_x, old_m, old_w, old_v = (Signal(name=f"{name}_old_is_{stage}") for stage in "xmwv")
     cell = p.r_op[f"{name}_cell"]
     # Whether R moves on is known late: what holds if it does and what holds if it does not are both kept.
     moved = Signal(name=f"{name}_moved")
@@ -134,13 +152,16 @@ def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Si
         new_x.eq(Mux(p.o_valid, cell == p.o.cell, cell == p.x.op.cell)),
         new_m.eq(cell == p.x.op.cell),
         new_w.eq(cell == p.m.cell),
+        new_v.eq(cell == p.w.cell),
         old_x.eq(is_x),
         old_m.eq(is_x),
         old_w.eq(is_m),
+        old_v.eq(is_w),
     ]
     m.d.comb += [
         is_x.eq(Mux(moved, new_x, old_x)),
         is_m.eq(Mux(moved, new_m, old_m)),
         is_w.eq(Mux(moved, new_w, old_w)),
+        is_v.eq(Mux(moved, new_v, old_v)),
     ]
-    return is_x, is_m, is_w
+    return is_x, is_m, is_w, is_v

@@ -20,6 +20,7 @@ from vac.isa.traps import Trap
 from .arithmetic import Alu, Comparator, Divider, Multiplier
 from .beam_port import BeamPort
 from .bundle import Bundle
+from .config import NEVER_COLLIDES
 from .decoder import TRAVELLING_FIELDS, Decoder
 from .digest import Digest
 from .fetch import FetchUnit
@@ -165,6 +166,10 @@ class Pipeline:
         self.w_loaded_word = Signal(32)
         self.w_part = Signal(LOADED_PART_LAYOUT)
         self.w = Bundle(commit_fields(labels), "w")
+        # What was written in the cycle before.
+        self.v_writes = Signal()
+        self.v_value = Signal(32)
+        self.v_labels = Signal(labels)
         self.o_fire = Signal()
         self.o_free = Signal()
         self.x_ready = Signal()
@@ -210,12 +215,12 @@ class Pipeline:
         self._stack_ram(m)
 
     def _stack_ram(self, m: Module) -> None:
-        m.submodules.stack_ram = ram = Memory(shape=32, depth=STACK_RAM_CELLS, init=[])
+        # What is written in the cycle of a read is not taken from the RAM.
+        m.submodules.stack_ram = ram = Memory(shape=32, depth=STACK_RAM_CELLS, init=[], attrs=NEVER_COLLIDES)
         self.cell_write = ram.write_port()
-        self.cell_read_a = ram.read_port(transparent_for=(self.cell_write,))
-        self.cell_read_b = ram.read_port(transparent_for=(self.cell_write,))
+        self.cell_read_a, self.cell_read_b = ram.read_port(), ram.read_port()
         if self.config.label_bits:
-            m.submodules.label_ram = ram = Memory(shape=self.config.label_bits, depth=STACK_RAM_CELLS, init=[])
+            shape = self.config.label_bits
+            m.submodules.label_ram = ram = Memory(shape=shape, depth=STACK_RAM_CELLS, init=[], attrs=NEVER_COLLIDES)
             self.label_write = ram.write_port()
-            self.label_read_a = ram.read_port(transparent_for=(self.label_write,))
-            self.label_read_b = ram.read_port(transparent_for=(self.label_write,))
+            self.label_read_a, self.label_read_b = ram.read_port(), ram.read_port()

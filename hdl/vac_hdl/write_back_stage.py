@@ -24,6 +24,7 @@ def write_back_stage(p: Pipeline, m: Module) -> None:
     _architectural_registers(p, m)
     writes = Signal(name="w_writes")
     m.d.comb += writes.eq(p.w_valid & w.writes & (w.step != Step.PREPARE))
+    m.d.sync += [p.v_writes.eq(writes), p.v_value.eq(p.w_value), p.v_labels.eq(w.cell_labels)]
     host_writes_cell = (p.mode == Mode.STOPPED) & p.host_in.write & (p.host_in.address[8:] == STACK_RAM_BASE >> 8)
     m.d.comb += [
         p.cell_write.en.eq(writes | host_writes_cell),
