@@ -12,8 +12,9 @@ from .micro_op import Function
 class FunctionUnit(wiring.Component):
     """Combinational result of A and Y.
 
-    Attributes: function: In(Function). a, y: In(32). size_mask: In(2), for COMPARE_END. result: Out(32). carry, below,
-    equal: Out(1), of the adder: see `Condition`.
+    Attributes: function: In(Function). a, y: In(32). size_mask: In(2), for COMPARE_END. result: Out(32). carry, below:
+    Out(1), of the adder: see `Condition`. total: Out(32), its sum: all ones where a function that compares finds A and
+    Y equal.
     """
 
     function: In(Function)
@@ -23,7 +24,7 @@ class FunctionUnit(wiring.Component):
     result: Out(32)
     carry: Out(1)
     below: Out(1)
-    equal: Out(1)
+    total: Out(32)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -66,7 +67,7 @@ class FunctionUnit(wiring.Component):
             self.result.eq(Mux(is_logic, combined, total[:32] ^ complements_sum.replicate(32))),
             self.carry.eq(total[32]),
             self.below.eq(~(x[31] ^ self.y[31] ^ total[32])),
-            self.equal.eq(total[:32].all()),
+            self.total.eq(total[:32]),
         ]  # fmt: skip
         return m
 
