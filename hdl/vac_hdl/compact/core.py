@@ -199,12 +199,13 @@ class _Elaboration:
         )
         y = Signal(32)
         one_hot, state = Signal(32), Signal(32)
-        n = Signal(5)
+        n, minus_b = Signal(5), Signal(5)
+        m.d.sync += minus_b.eq(-self.b[:5])
         with m.Switch(self.constant[:2]):
             with m.Case(OneHot.B):
                 m.d.comb += n.eq(self.b)
             with m.Case(OneHot.MINUS_B):
-                m.d.comb += n.eq(-self.b[:5])
+                m.d.comb += n.eq(minus_b)
             with m.Default():
                 m.d.comb += n.eq(self.pc[:4] ^ self.pc[4:8])
         m.d.comb += one_hot.eq(Cat(n == bit for bit in range(32)))
@@ -247,8 +248,6 @@ class _Elaboration:
             unit.size_mask.eq(Mux(decoded.detail[1], 3, decoded.detail[:2])),
             self.result.eq(unit.result),
         ]
-        with m.If(self.is_action[Action.POINTER]):
-            m.d.comb += self.result[28:].eq(0)
         # The wide tests are made on registers, in the cycle behind.
         self.flag_carry, self.flag_below = Signal(name="flag_carry"), Signal(name="flag_below")
         flagged, total = Signal(32), Signal(32, name="flagged_total")
@@ -295,6 +294,8 @@ class _Elaboration:
         takes = ~self.flag_carry | self.shifted_out
         with m.If(micro.to_a | (divides & takes)):
             m.d.sync += self.a.eq(result)
+            with m.If(self.does(Action.POINTER)):
+                m.d.sync += self.a[28:].eq(0)
         with m.If(divides & takes):
             m.d.sync += self.b[0].eq(1)
         in_registers = self.ports.host.address[8:10] == REGISTER_BASE >> 8

@@ -87,14 +87,16 @@ class Multiplier(wiring.Component):
         low, cross_a, cross_b, high = (Signal(32, name=name) for name in ("low", "cross_a", "cross_b", "high"))
         # Adders wider than those in the iCE40's multipliers, into which synthesis would take a narrower one, less its
         # carry.
-        partial, upper = Signal(48), Signal(48)
+        a, b = Signal(32), Signal(32)
+        upper = Signal(48)
         m.d.sync += [
-            low.eq(self.a[:16] * self.b[:16]),
-            cross_a.eq(self.a[16:] * self.b[:16]),
-            cross_b.eq(self.a[:16] * self.b[16:]),
-            high.eq(self.a[16:] * self.b[16:]),
-            partial.eq(Cat(low[16:], high) + cross_a),
-            upper.eq(partial + cross_b),
+            a.eq(self.a),
+            b.eq(self.b),
+            low.eq(a[:16] * b[:16]),
+            cross_a.eq(a[16:] * b[:16]),
+            cross_b.eq(a[:16] * b[16:]),
+            high.eq(a[16:] * b[16:]),
+            upper.eq(Cat(low[16:], high) + cross_a + cross_b),
         ]
         m.d.comb += self.product.eq(Cat(low[:16], upper))
         return m

@@ -51,6 +51,7 @@ class Operand(enum.Enum, shape=4):
 class OneHot(IntEnum):
     B = 0
     MINUS_B = 1
+    """As B was a micro-op ago."""
     HISTORY = 2
     """The entry of the branch history that pc has."""
 
@@ -151,7 +152,7 @@ class Action(enum.Enum, shape=6):
     COMMIT = 18
     """LOAD_PC, and the stack depth becomes what pops and pushes left."""
     POINTER = 19
-    """Latches the window that A names; clears these bits of the result."""
+    """Latches the window that A names; A takes the result without these bits."""
     WINDOW_8 = 20
     """Latches the window of the nibble at bit 8."""
     WINDOW_12 = 21
