@@ -321,10 +321,11 @@ class _Elaboration:
 
         with m.If(self.does(Action.LOAD_PC, Action.COMMIT)):
             m.d.sync += self.pc.eq(result)
-            with m.If(self.pc[LEAF_BITS:] != result[LEAF_BITS:CODE_ADDRESS_BITS]):
-                m.d.sync += self.code_frame_known.eq(0)
+        # The frame is that of one code page; whether pc is still there is seen when it is used.
+        page, page_known = Signal(CODE_ADDRESS_BITS - LEAF_BITS), Signal()
+        m.d.comb += self.code_frame_known.eq(page_known & (page == self.pc[LEAF_BITS:]))
         with m.If(self.does(Action.RESET)):
-            m.d.sync += self.code_frame_known.eq(0)
+            m.d.sync += page_known.eq(0)
         with m.If(self.does(Action.SLOT)):
             m.d.sync += self.slot.eq(self.cell[8:])
         with m.If(self.does(Action.SLOT_CODE)):
@@ -343,7 +344,7 @@ class _Elaboration:
         with m.If(self.does(Action.KEEP_FRAME)):
             m.d.sync += [self.frame.eq(tlb.frame), self.writable.eq(tlb.writable)]
         with m.If(self.does(Action.KEEP_CODE_FRAME)):
-            m.d.sync += [self.code_frame.eq(tlb.frame), self.code_frame_known.eq(tlb.hit)]
+            m.d.sync += [self.code_frame.eq(tlb.frame), page.eq(self.pc[LEAF_BITS:]), page_known.eq(tlb.hit)]
         begins = self.does(Action.BEGIN, Action.TAKE_INSTRUCTION)
         with m.If(begins):
             m.d.sync += self.flags.eq(0)
