@@ -16,7 +16,7 @@ from benchmarks.place_and_route import CACHE_FOLDER, SEEDS, PnrResult, ecp5, ice
 from vac_hdl.boards import BOARDS
 from vac_hdl.collisions import release_collisions
 from vac_hdl.config import CoreConfig
-from vac_hdl.core import Core
+from vac_hdl.core_choice import create_core
 from vac_hdl.frame_ram import BlockFrameRam, SinglePortFrameRam
 
 ECP5_CONFIG = BOARDS["ulx3s"].config
@@ -44,7 +44,7 @@ class CoreTop(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.core = core = Core(self._config)
+        m.submodules.core = core = create_core(self._config)
         m.submodules.memory = memory = self._memory
 
         # The memory may be smaller than what the core can address: it is then repeated.
@@ -105,7 +105,7 @@ def place_on_ecp5(seeds: Sequence[int] = SEEDS) -> PnrResult:
 
 
 def place_on_up5k(seeds: Sequence[int] = SEEDS) -> PnrResult:
-    """The core as the iCEBreaker would have it, without branch prediction, with 128 KiB of SPRAM.
+    """The compact core as the iCEBreaker has it, with 128 KiB of SPRAM.
 
     Raises as `benchmarks.place_and_route.ice40_up5k`: PlaceAndRouteError where the device has too few logic cells.
     """

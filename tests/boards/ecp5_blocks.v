@@ -70,8 +70,8 @@ module DP16KD (
             $fatal(1, "DP16KD: width not modelled");
         if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG") $fatal(1, "DP16KD: output register not modelled");
         if (CLKAMUX != "CLKA" || CLKBMUX != "CLKB") $fatal(1, "DP16KD: clock inversion not modelled");
-        if (!WIDE && (WRITEMODE_A != "NORMAL" || (WRITEMODE_B != "NORMAL" && WRITEMODE_B != "READBEFOREWRITE")))
-            $fatal(1, "DP16KD: write mode not modelled");
+        if (WRITEMODE_A != "NORMAL" && WRITEMODE_A != "READBEFOREWRITE") $fatal(1, "DP16KD: write mode not modelled");
+        if (WRITEMODE_B != "NORMAL" && WRITEMODE_B != "READBEFOREWRITE") $fatal(1, "DP16KD: write mode not modelled");
         for (row = 0; row < 1024; row = row + 1) memory[row] = INITIAL[20 * row +: 18];
     end
 
@@ -99,7 +99,8 @@ module DP16KD (
             always @(posedge CLKA)
                 if (CEA && selected_a) begin
                     if (WEA) memory[row_a][bit_a] <= DIA0;
-                    else read_a <= {35'b0, memory[row_a][bit_a] ^ (writes_b && same)};
+                    if (!WEA || WRITEMODE_A == "READBEFOREWRITE")
+                        read_a <= {35'b0, memory[row_a][bit_a] ^ (writes_b && same)};
                 end
             always @(posedge CLKB)
                 if (CEB && selected_b) begin

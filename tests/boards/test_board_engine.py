@@ -192,3 +192,23 @@ def test_a_new_host_takes_over_a_running_core() -> None:
     second.load(assemble("k4; halt"))
     assert second.run(10).reason is StopReason.HALTED
     assert len(second.drain_beams()) == 32
+
+
+def test_a_leafs_labels_come_back_with_what_is_loaded() -> None:
+    source = """.labels
+    k1; k2; join; set0                      # local 0 carries label 1
+    k8; get0; st32 s, s                     # which its leaf takes on
+    k8; ld32 s, s; k4; ld32 s, s
+    halt"""
+    results = []
+    for machine in (GoldenMachine(), board()):
+        machine.load(assemble(source))
+        machine.run(7)
+        leaf = machine.evict(1, 0)
+        assert leaf.labels == 1
+        assert machine.run(1000).reason is StopReason.PAGE_MISS
+        machine.install(1, 0, Leaf(leaf.data, leaf.labels | 4))
+        assert machine.run(1000).reason is StopReason.HALTED
+        results.append(machine.state())
+    assert results[1].labels[:2] == [5, 5]
+    assert not results[1].differences(results[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from vac.link.monitor_script import (
     UnfitProgram,
     monitor_script,
 )
+from vac_sim.main import main
 
 from .runs import FIRMWARE, Ran, run_image
 
@@ -160,6 +162,19 @@ def test_the_crc_demo_runs_below_the_monitor(engine: str) -> None:
     program = assemble_file(FIRMWARE / "demos" / "crc32_file.vasm")
     ran = type_at(monitor_script(program) + REAL_INPUT, engine)
     assert ran.output.endswith(b"> %08x\n" % zlib.crc32(REAL_INPUT))
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+def test_make_sim_runs_it_in_lockstep(tmp_path: Path) -> None:
+    """It writes the code that it then runs; here under evictions, back-pressure and delays, too."""
+    (tmp_path / "typed").write_bytes(monitor_script(assemble_file(FIRMWARE / "demos" / "primes.vasm")))
+    monitor_source = str(FIRMWARE / "monitor" / "monitor.vasm")
+    arguments = ["--program", monitor_source, "--input", str(tmp_path / "typed"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--seed", "5"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["lockstep"] == "equal"
+    assert report["output"].endswith("303 primes below 2000\n")
 
 
 def test_every_demo_without_input_runs_below_the_monitor() -> None:

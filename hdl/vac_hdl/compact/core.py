@@ -105,6 +105,8 @@ class _Elaboration:
         self.a, self.b = Signal(32), Signal(32)
         self.pc = Signal(CODE_ADDRESS_BITS)
         self.instruction, self.length = Signal(40), Signal(3)
+        self.word = Signal(32)
+        m.d.sync += self.word.eq(core.data_bus.read_data)
         self.flags = Signal(FLAG_BITS)
         self.slot = Signal(SLOT_BITS)
         self.frame, self.code_frame = Signal(core.config.frame_bits), Signal(core.config.frame_bits)
@@ -137,7 +139,7 @@ class _Elaboration:
         """Instruction register, decode table, immediates."""
         m, decoded = self.m, self.decoded
         both = Signal(64, name="code_words")
-        m.d.comb += both.eq(Cat(self.a, self.ports.data_bus.read_data))
+        m.d.comb += both.eq(Cat(self.word, self.ports.data_bus.read_data))
         with m.If(self.does(Action.TAKE_INSTRUCTION)):
             with m.Switch(self.pc[:2]):
                 for offset in range(4):
@@ -184,21 +186,26 @@ class _Elaboration:
         m, micro, decoded = self.m, self.micro, self.decoded
         m.submodules.multiplier = multiplier = Multiplier()
         m.submodules.function_unit = unit = FunctionUnit()
-        y_from = Signal(Operand)
-        m.d.comb += y_from.eq(micro.y)
-        # The operands: what the instruction does not have is zero or an immediate.
-        with m.If((micro.read == Read.A) & self.operands.b_is_value & micro.to_b):
-            m.d.comb += y_from.eq(Operand.IMMEDIATE)
-        with m.If((micro.read == Read.DESTINATION) & ~self.operands.a_is_read & micro.to_a):
-            m.d.comb += y_from.eq(Operand.ZERO)
+        # The operands: what the instruction does not have is zero or an immediate. B's micro-op follows the one that
+        # reads it, and A's likewise; so this is known a cycle ahead.
+        b_is_value, a_is_zero = Signal(), Signal()
+        m.d.sync += [
+            b_is_value.eq((micro.read == Read.B) & self.operands.b_is_value),
+            a_is_zero.eq((micro.read == Read.A) & ~self.operands.a_is_read),
+        ]
+        y_from = Signal(4)
+        m.d.comb += y_from.eq(
+            Mux(b_is_value, Operand.IMMEDIATE.value, Mux(a_is_zero, Operand.ZERO.value, micro.y.as_value()))
+        )
         y = Signal(32)
         one_hot, state = Signal(32), Signal(32)
-        n = Signal(5)
+        n, minus_b = Signal(5), Signal(5)
+        m.d.sync += minus_b.eq(-self.b[:5])
         with m.Switch(self.constant[:2]):
             with m.Case(OneHot.B):
                 m.d.comb += n.eq(self.b)
             with m.Case(OneHot.MINUS_B):
-                m.d.comb += n.eq(-self.b[:5])
+                m.d.comb += n.eq(minus_b)
             with m.Default():
                 m.d.comb += n.eq(self.pc[:4] ^ self.pc[4:8])
         m.d.comb += one_hot.eq(Cat(n == bit for bit in range(32)))
@@ -216,7 +223,7 @@ class _Elaboration:
             Operand.CELL: self.cell,
             Operand.B: self.b,
             Operand.LOADED: self._loaded(),
-            Operand.WORD: self.ports.data_bus.read_data,
+            Operand.WORD: self.word,
             Operand.IMMEDIATE: self.immediate,
             Operand.PC: self.pc,
             Operand.PRODUCT_LOW: multiplier.product[:32],
@@ -228,10 +235,10 @@ class _Elaboration:
             Operand.DIGEST_HIGH: self.digest.state[32:],
             Operand.STATE: state,
         }
-        with m.Switch(y_from):
-            for operand, value in sources.items():
-                with m.Case(operand):
-                    m.d.comb += y.eq(value)
+        values: list[Any] = [sources.get(operand, Const(0, 32)) for operand in Operand]
+        for bit in range(len(y_from)):  # a tree: no select is decoded first
+            values = [Mux(y_from[bit], *pair[::-1]) for pair in zip(values[::2], values[1::2], strict=True)]
+        m.d.comb += y.eq(values[0])
         m.d.comb += [
             multiplier.a.eq(self.a),
             multiplier.b.eq(self.b),
@@ -241,19 +248,17 @@ class _Elaboration:
             unit.size_mask.eq(Mux(decoded.detail[1], 3, decoded.detail[:2])),
             self.result.eq(unit.result),
         ]
-        with m.If(self.is_action[Action.POINTER]):
-            m.d.comb += self.result[28:].eq(0)
-        self.no_borrow = ~unit.carry
-        self.flag_zero, self.flag_carry, self.flag_below, self.flag_equal, self.flag_byte = (
-            Signal(name=f"flag_{name}") for name in ("zero", "carry", "below", "equal", "byte")
-        )
+        # The wide tests are made on registers, in the cycle behind.
+        self.flag_carry, self.flag_below = Signal(name="flag_carry"), Signal(name="flag_below")
+        flagged, total = Signal(32), Signal(32, name="flagged_total")
+        self.flag_zero, self.flag_byte = flagged == 0, flagged[:8] == 0
+        self.flag_equal = total.all()
         with m.If(micro.flags):
             m.d.sync += [
-                self.flag_zero.eq(unit.result == 0),
-                self.flag_byte.eq(unit.result[:8] == 0),
+                flagged.eq(unit.result),
+                total.eq(unit.total),
                 self.flag_carry.eq(unit.carry),
                 self.flag_below.eq(unit.below),
-                self.flag_equal.eq(unit.equal),
             ]
 
     def _loaded(self) -> Signal:
@@ -272,7 +277,9 @@ class _Elaboration:
         ]
         with m.If(size[1]):
             m.d.comb += loaded[:16].eq(word[:16])
-        return loaded
+        registered = Signal(32, name="loaded_registered")
+        m.d.sync += registered.eq(loaded)
+        return registered
 
     def _registers(self) -> None:
         m, micro, result = self.m, self.micro, self.result
@@ -284,9 +291,11 @@ class _Elaboration:
                 self.shifted_out.eq(self.a[31]),
             ]
         divides = self.does(Action.DIVIDE_STEP)
-        takes = self.no_borrow | self.shifted_out
+        takes = ~self.flag_carry | self.shifted_out
         with m.If(micro.to_a | (divides & takes)):
             m.d.sync += self.a.eq(result)
+            with m.If(self.does(Action.POINTER)):
+                m.d.sync += self.a[28:].eq(0)
         with m.If(divides & takes):
             m.d.sync += self.b[0].eq(1)
         in_registers = self.ports.host.address[8:10] == REGISTER_BASE >> 8
@@ -312,10 +321,11 @@ class _Elaboration:
 
         with m.If(self.does(Action.LOAD_PC, Action.COMMIT)):
             m.d.sync += self.pc.eq(result)
-            with m.If(self.pc[LEAF_BITS:] != result[LEAF_BITS:CODE_ADDRESS_BITS]):
-                m.d.sync += self.code_frame_known.eq(0)
+        # The frame is that of one code page; whether pc is still there is seen when it is used.
+        page, page_known = Signal(CODE_ADDRESS_BITS - LEAF_BITS), Signal()
+        m.d.comb += self.code_frame_known.eq(page_known & (page == self.pc[LEAF_BITS:]))
         with m.If(self.does(Action.RESET)):
-            m.d.sync += self.code_frame_known.eq(0)
+            m.d.sync += page_known.eq(0)
         with m.If(self.does(Action.SLOT)):
             m.d.sync += self.slot.eq(self.cell[8:])
         with m.If(self.does(Action.SLOT_CODE)):
@@ -334,7 +344,7 @@ class _Elaboration:
         with m.If(self.does(Action.KEEP_FRAME)):
             m.d.sync += [self.frame.eq(tlb.frame), self.writable.eq(tlb.writable)]
         with m.If(self.does(Action.KEEP_CODE_FRAME)):
-            m.d.sync += [self.code_frame.eq(tlb.frame), self.code_frame_known.eq(tlb.hit)]
+            m.d.sync += [self.code_frame.eq(tlb.frame), page.eq(self.pc[LEAF_BITS:]), page_known.eq(tlb.hit)]
         begins = self.does(Action.BEGIN, Action.TAKE_INSTRUCTION)
         with m.If(begins):
             m.d.sync += self.flags.eq(0)

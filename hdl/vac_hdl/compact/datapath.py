@@ -12,8 +12,9 @@ from .micro_op import Function
 class FunctionUnit(wiring.Component):
     """Combinational result of A and Y.
 
-    Attributes: function: In(Function). a, y: In(32). size_mask: In(2), for COMPARE_END. result: Out(32). carry, below,
-    equal: Out(1), of the adder: see `Condition`.
+    Attributes: function: In(Function). a, y: In(32). size_mask: In(2), for COMPARE_END. result: Out(32). carry, below:
+    Out(1), of the adder: see `Condition`. total: Out(32), its sum: all ones where a function that compares finds A and
+    Y equal.
     """
 
     function: In(Function)
@@ -23,7 +24,7 @@ class FunctionUnit(wiring.Component):
     result: Out(32)
     carry: Out(1)
     below: Out(1)
-    equal: Out(1)
+    total: Out(32)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -66,7 +67,7 @@ class FunctionUnit(wiring.Component):
             self.result.eq(Mux(is_logic, combined, total[:32] ^ complements_sum.replicate(32))),
             self.carry.eq(total[32]),
             self.below.eq(~(x[31] ^ self.y[31] ^ total[32])),
-            self.equal.eq(total[:32].all()),
+            self.total.eq(total[:32]),
         ]  # fmt: skip
         return m
 
@@ -86,14 +87,16 @@ class Multiplier(wiring.Component):
         low, cross_a, cross_b, high = (Signal(32, name=name) for name in ("low", "cross_a", "cross_b", "high"))
         # Adders wider than those in the iCE40's multipliers, into which synthesis would take a narrower one, less its
         # carry.
-        partial, upper = Signal(48), Signal(48)
+        a, b = Signal(32), Signal(32)
+        upper = Signal(48)
         m.d.sync += [
-            low.eq(self.a[:16] * self.b[:16]),
-            cross_a.eq(self.a[16:] * self.b[:16]),
-            cross_b.eq(self.a[:16] * self.b[16:]),
-            high.eq(self.a[16:] * self.b[16:]),
-            partial.eq(Cat(low[16:], high) + cross_a),
-            upper.eq(partial + cross_b),
+            a.eq(self.a),
+            b.eq(self.b),
+            low.eq(a[:16] * b[:16]),
+            cross_a.eq(a[16:] * b[:16]),
+            cross_b.eq(a[:16] * b[16:]),
+            high.eq(a[16:] * b[16:]),
+            upper.eq(Cat(low[16:], high) + cross_a + cross_b),
         ]
         m.d.comb += self.product.eq(Cat(low[:16], upper))
         return m

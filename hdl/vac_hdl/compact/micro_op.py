@@ -28,9 +28,9 @@ class Operand(enum.Enum, shape=4):
     """The cell that the micro-op before read."""
     B = 3
     LOADED = 4
-    """The memory word, aligned and extended as the instruction's access wants it."""
+    """The memory word read two micro-ops ago, aligned and extended as the instruction's access wants it."""
     WORD = 5
-    """The memory word as it is."""
+    """That word as it is."""
     IMMEDIATE = 6
     """What the micro-op before took from the instruction."""
     PC = 7
@@ -51,6 +51,7 @@ class Operand(enum.Enum, shape=4):
 class OneHot(IntEnum):
     B = 0
     MINUS_B = 1
+    """As B was a micro-op ago."""
     HISTORY = 2
     """The entry of the branch history that pc has."""
 
@@ -128,7 +129,7 @@ class Action(enum.Enum, shape=6):
     FETCH_NEXT = 3
     """Reads the one behind."""
     TAKE_INSTRUCTION = 4
-    """The instruction register takes what A and the memory word hold from pc on; begins the instruction."""
+    """The instruction register takes what the last two memory words hold from pc on; begins the instruction."""
     BEGIN = 5
     """Begins the instruction that the register holds: nothing popped, nothing wrong, no flags."""
     DECODE = 6
@@ -137,7 +138,7 @@ class Action(enum.Enum, shape=6):
     SHIFT = 8
     """A and B, one bit to the left, as one register."""
     DIVIDE_STEP = 9
-    """A takes the result, and B a one, where nothing was borrowed."""
+    """A takes the result, and B a one, where the flags say that nothing was borrowed."""
     SET_COUNT = 10
     """The loop counter starts at 31."""
     COUNT = 11
@@ -151,7 +152,7 @@ class Action(enum.Enum, shape=6):
     COMMIT = 18
     """LOAD_PC, and the stack depth becomes what pops and pushes left."""
     POINTER = 19
-    """Latches the window that A names; clears these bits of the result."""
+    """Latches the window that A names; A takes the result without these bits."""
     WINDOW_8 = 20
     """Latches the window of the nibble at bit 8."""
     WINDOW_12 = 21
@@ -292,6 +293,9 @@ class MicroOp:
         for cell in (self.read_cell, self.write_cell):
             if cell and cell >> UPPER_BITS not in (0, UPPER >> UPPER_BITS):
                 raise ValueError(f"cell {cell:#x} is out of a micro-op's reach")
+        if self.read_cell and self.write is Write.FIXED and self.read is Read.FIXED:
+            if self.read_cell == self.write_cell:
+                raise ValueError(f"cell {self.read_cell:#x} is read in the cycle in which it is written")
         if self.constant is not None:
             if low:
                 raise ValueError("a micro-op has a constant or fixed cells, not both")

@@ -52,8 +52,7 @@ def _instruction(p: Microprogram) -> None:
     p.label("fetch_checked")
     p.op(action=Action.FETCH)
     p.label("fetched")
-    p.op(y=Operand.WORD, function=Function.PASS_Y, to_a=True, action=Action.FETCH_NEXT,
-         when=Condition.DETAINED, then="detained")  # fmt: skip
+    p.op(action=Action.FETCH_NEXT, when=Condition.DETAINED, then="detained")
     p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.TAKE_INSTRUCTION, goto="decode")
     p.label("begin_kept")
     p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.BEGIN, goto="decode_whole")
@@ -77,16 +76,15 @@ def _instruction(p: Microprogram) -> None:
     # The instruction goes on in the next page: A is the address behind it, the cell the code's length.
     p.label("cross_page")
     p.op(y=Operand.CELL, function=Function.REVERSE_SUBTRACT, flags=True)
-    p.op(action=Action.FETCH, when=Condition.CARRY, then="cross_inside", goto="trap_code_bounds")
+    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.SLOT_CODE, when=Condition.CARRY,
+         then="cross_inside", goto="trap_code_bounds")  # fmt: skip
     p.label("cross_inside")
-    p.op(y=Operand.WORD, function=Function.PASS_Y, write=Write.FIXED, write_cell=Temporary.PARTIAL)
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.SLOT_CODE)
     p.op(y=Operand.CONSTANT, constant=4, function=Function.ADD, to_a=True)
     p.op()
     p.op(action=Action.KEEP_FRAME, when=Condition.TLB_HIT, then="cross_hit", goto="miss_code")
     p.label("cross_hit")
-    p.op(action=Action.LOAD, read_cell=Temporary.PARTIAL)
-    p.op(y=Operand.CELL, function=Function.PASS_Y, to_a=True)
+    p.op(action=Action.FETCH)
+    p.op(action=Action.LOAD)
     p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.TAKE_INSTRUCTION)
     p.label("decode_whole")
     p.op(action=Action.DECODE, immediate=_LENGTH)

@@ -71,7 +71,7 @@ def _sign_extend(p: Microprogram) -> None:
 
 
 def _divide(p: Microprogram) -> None:
-    """A quotient bit takes two micro-ops. VALUE keeps the dividend, OTHER the quotient's sign, PARTIAL the divisor."""
+    """Three micro-ops a quotient bit. VALUE keeps the dividend, OTHER the quotient's sign, PARTIAL the divisor."""
     for name in ("divs", "rems"):
         p.label(name)
         p.op(link=f"{name}_done", goto="divide_signed")
@@ -117,6 +117,7 @@ def _divide(p: Microprogram) -> None:
     p.op(y=Operand.ZERO, function=Function.PASS_Y, to_a=True)
     p.label("quotient_bit")
     p.op(action=Action.SHIFT, read_cell=Temporary.PARTIAL)
+    p.op(y=Operand.CELL, function=Function.SUBTRACT, flags=True, read_cell=Temporary.PARTIAL)
     p.op(y=Operand.CELL, function=Function.SUBTRACT, action=Action.DIVIDE_STEP, when=Condition.COUNTED,
          then="back", goto="quotient_bit")  # fmt: skip
     p.label("back")

@@ -153,4 +153,5 @@ def _tables(p: Microprogram) -> None:
     p.op(action=Action.KEEP_FRAME, when=Condition.TLB_HIT, then="table_hit", goto="miss_data")
     p.label("table_hit")
     p.op(action=Action.LOAD)
+    p.op()
     p.op(y=Operand.WORD, function=Function.PASS_Y, to_a=True, when=Condition.RETURN)

@@ -66,6 +66,7 @@ def _access(p: Microprogram) -> None:
     p.op(action=Action.LOAD, when=Condition.IS_LOAD, then="load")
     p.op(when=Condition.WRITABLE, then="store", goto="fault_read_only")
     p.label("load")
+    p.op()
     p.op(y=Operand.LOADED, function=Function.PASS_Y, to_a=True, goto="retire_aux")
     p.label("store")
     p.op(action=Action.STORE)

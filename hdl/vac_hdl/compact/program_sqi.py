@@ -25,8 +25,7 @@ def sqi_routines(p: Microprogram) -> None:
     p.label("emit")
     p.op(write=Write.FIXED, write_cell=Temporary.VALUE, read_cell=register_cell(H.LAST_EMIT))
     p.op(y=Operand.CELL, function=Function.SUBTRACT, flags=True, to_b=True, read_cell=register_cell(H.LAST_EMIT))
-    p.op(write=Write.FIXED, write_cell=register_cell(H.LAST_EMIT), read_cell=register_cell(H.LAST_EMIT),
-         when=Condition.CARRY, then="emit_below", goto="emit_distance")  # fmt: skip
+    p.op(read_cell=register_cell(H.LAST_EMIT), when=Condition.CARRY, then="emit_below", goto="emit_distance")
     p.label("emit_below")
     p.op(y=Operand.CELL, function=Function.REVERSE_SUBTRACT, to_b=True)
     p.label("emit_distance")
@@ -37,7 +36,8 @@ def sqi_routines(p: Microprogram) -> None:
     p.op(link="emit_near", goto="clip")
     p.label("emit_near")
     p.op(write=Write.FIXED, write_cell=register_cell(H.DISTANCE), read_cell=Temporary.VALUE)
-    p.op(y=Operand.CELL, function=Function.PASS_Y, to_a=True)
+    p.op(y=Operand.CELL, function=Function.PASS_Y, to_a=True, write=Write.FIXED,
+         write_cell=register_cell(H.LAST_EMIT))  # fmt: skip
     p.op(constant=BeamFlag.EMIT, action=Action.FLAGS, goto="retire")
     _epoch(p)
 

@@ -30,6 +30,8 @@ from .state_words import SPANS, state_of, state_segments, window_segment
 _LEAF_WORDS = LEAF_BYTES // 4
 _BUDGET_MAX = (1 << 32) - 1
 _HALT_POLLS = 100
+_MOST_RENEWED = 64
+"""More stops than this without a retired instruction mean that the core hangs: one needs a few translations at most."""
 _EVENT_KINDS = {
     BY_MNEMONIC["in"].opcode: EventKind.DEVICE_IN,
     BY_MNEMONIC["out"].opcode: EventKind.DEVICE_OUT,
@@ -113,12 +115,19 @@ class Board:
         self._beams = []
 
     def run(self, until_tick: int) -> Stop:
+        renewed = 0
         while True:
             if self._status is not Status.RUNNING:
                 return Stop(StopReason.HALTED if self._status is Status.HALTED else StopReason.TRAPPED)
             if self._tick >= until_tick and not self._answered:
                 return Stop(StopReason.TICK)
+            before = self._tick
             stopped = self._run(until_tick)
+            renewed = renewed + 1 if self._tick == before else 0
+            if renewed > _MOST_RENEWED:
+                raise MachineError(
+                    f"the core does not get on at pc {stopped.pc:#x}: {stopped.code.name} again and again"
+                )
             if stopped.code is StopCode.PAGE and not self._settle_fault(stopped):
                 return Stop(StopReason.PAGE_MISS, miss=PageMiss(stopped.slot, stopped.number))
             if stopped.code is StopCode.EVENT:

@@ -1,0 +1,51 @@
+"""What a machine may use, and why it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import Enum
+
+from .errors import QuotaError
+
+
+class StopCause(Enum):
+    """Why a machine is not run any more. All but the first two and FAILED can be continued."""
+
+    HALTED = "halted"
+    TRAPPED = "trapped"
+    TICKS = "max_ticks reached"
+    RESIDENT_PAGES = "max_resident_pages reached"
+    BEAMS = "max_beams reached"
+    IO = "max_io_per_slice reached"
+    DEADLINE = "deadline passed"
+    PAGING = "a tier of memory failed"
+    """Nothing is lost; continuing tries again."""
+    FAILED = "the engine failed"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (StopCause.HALTED, StopCause.TRAPPED, StopCause.FAILED)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """None: no limit. A machine that reaches one stops before the instruction that would go beyond.
+
+    max_ticks: ticks run under this scheduler, in all. max_resident_pages: pages that it uses in frames of the pager, or
+    leaves of 4 KiB in its engine where there is no pager; looked at when it misses one. max_beams: beams kept for it
+    that nobody has taken. max_io_per_slice: requests answered in one slice. deadline: the scheduler's clock, ticks that
+    all machines together have run.
+    """
+
+    max_ticks: int | None = None
+    max_resident_pages: int | None = None
+    max_beams: int | None = None
+    max_io_per_slice: int | None = None
+    deadline: int | None = None
+
+    def check(self) -> None:
+        """Raises QuotaError when a limit is no positive number."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and value < 1:
+                raise QuotaError(f"{field.name} is {value}; give 1 or more, or None for no limit")

@@ -1,0 +1,177 @@
+"""One machine under a scheduler: its host, its quota, its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..host.input_log import ReplayError
+from ..host.session import Host
+from ..machine.protocol import Machine, MachineError, PageMiss, Stop, StopReason
+from ..memory.address import leaves_in
+from ..memory.errors import PagingError
+from ..memory.pager import Pager
+from .accounts import Account
+from .guarded_machine import GuardedMachine
+from .quota import Quota, StopCause
+from .weight import weight_of
+
+_CAUSES = {StopReason.HALTED: StopCause.HALTED, StopReason.TRAPPED: StopCause.TRAPPED, StopReason.TICK: None}
+
+
+class _QuotaReached(Exception):
+    def __init__(self, cause: StopCause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
+
+
+class VirtualMachine:
+    """Made by `Scheduler.add`. host: for its console, payloads, memory and input log. error: what a machine with the
+    cause PAGING or FAILED met. account: what it got so far. weight: now, in units of `weight.ONE`."""
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        machine: GuardedMachine,
+        host: Host,
+        quota: Quota,
+        *,
+        pager: Pager | None,
+        keeps_beams: bool,
+        on_beams: Callable[[bytes], object] | None,
+    ) -> None:
+        self.number = number
+        self.host = host
+        self.quota = quota
+        self.account = Account(name)
+        self.error: Exception | None = None
+        self.machine = machine
+        self.weight = weight_of(machine.state().sqi)
+        self.paged = host.memory.paged
+        self._pager = pager
+        self._keeps_beams = keeps_beams
+        self._on_beams = on_beams
+        self._beams: list[bytes] = []
+        self._beam_count = 0
+        self._tick = machine.state().tick
+        self._answered_before = 0
+        machine.guard = self._guard
+
+    @property
+    def name(self) -> str:
+        return self.account.name
+
+    @property
+    def stop(self) -> StopCause | None:
+        """Why it does not run; None while it can."""
+        return self.account.stop
+
+    @property
+    def keeps_beams(self) -> bool:
+        return self._keeps_beams
+
+    def take_beams(self) -> bytes:
+        """Its beams since the last call, oldest first; empty where a consumer gets them or none are kept."""
+        self._collect_beams()
+        beams = b"".join(self._beams)
+        self._beams.clear()
+        self._beam_count = 0
+        return beams
+
+    def move_to(self, engine: Machine) -> None:
+        """Goes on there. Raises MachineError when the engine cannot take it; it stays where it is then."""
+        self._collect_beams()
+        if self.paged and self._pager:
+            self._pager.demote(self.paged)  # an engine with little room gets its leaves one by one
+        self.machine.move_to(engine)
+
+    # ---- slices ----------------------------------------------------------------------------------------------------
+
+    def quota_cause(self, clock: int) -> StopCause | None:
+        """The limit that keeps it from one more tick now."""
+        quota = self.quota
+        if quota.deadline is not None and clock >= quota.deadline:
+            return StopCause.DEADLINE
+        if quota.max_ticks is not None and self.account.ticks >= quota.max_ticks:
+            return StopCause.TICKS
+        if quota.max_beams is not None and self._keeps_beams and self._beam_count >= quota.max_beams:
+            return StopCause.BEAMS
+        return None
+
+    def run_slice(self, ticks: int, clock: int) -> int:
+        """Runs up to so many ticks, fewer where a quota ends before; returns how many. Sets `stop` when it is over.
+
+        Raises what a consumer of beams raises, and what no engine should; the machine can go on after that.
+        """
+        if (cause := self.quota_cause(clock)) is not None:
+            self.account.stop = cause
+            return 0
+        limits = [ticks]
+        if self.quota.deadline is not None:
+            limits.append(self.quota.deadline - clock)
+        if self.quota.max_ticks is not None:
+            limits.append(self.quota.max_ticks - self.account.ticks)
+        if self.quota.max_beams is not None and self._keeps_beams:
+            limits.append(self.quota.max_beams - self._beam_count)
+        until, cause = self._tick + min(limits), None
+        self._answered_before = self.machine.answered
+        try:
+            cause = _CAUSES[self.host.run(until).reason]
+        except _QuotaReached as reached:
+            cause = reached.cause
+        except PagingError as error:
+            cause, self.error = StopCause.PAGING, error
+        except (MachineError, ReplayError) as error:
+            cause, self.error = StopCause.FAILED, error
+        finally:
+            used = self._count(until)
+        self.account.stop = cause or self.quota_cause(clock + used)
+        self._collect_beams()
+        return used
+
+    def reweigh(self) -> int:
+        """Its weight by its present state."""
+        self.weight = weight_of(self.machine.state().sqi)
+        return self.weight
+
+    def _count(self, until: int) -> int:
+        # Reading the whole state costs more than a slice on a fast engine; a plain stop tells the tick as well.
+        now = until if self.machine.last_reason is StopReason.TICK else self.machine.state().tick
+        used, self._tick = now - self._tick, now
+        self.account.ticks += used
+        self.account.slices += 1
+        self.account.answers += self._answered_in_slice()
+        self._beam_count += used
+        return used
+
+    def _collect_beams(self) -> None:
+        if not self._keeps_beams:
+            return
+        beams = self.machine.drain_beams()
+        if self._on_beams is None:
+            self._beams.append(beams)
+            return
+        self._beam_count = 0
+        if beams:
+            self._on_beams(beams)
+
+    def _guard(self, stop: Stop) -> None:
+        quota = self.quota
+        if stop.miss is not None:
+            if quota.max_resident_pages is not None and self._pages_with(stop.miss) > quota.max_resident_pages:
+                raise _QuotaReached(StopCause.RESIDENT_PAGES)
+        elif quota.max_io_per_slice is not None and self._answered_in_slice() >= quota.max_io_per_slice:
+            raise _QuotaReached(StopCause.IO)
+
+    def _answered_in_slice(self) -> int:
+        return self.machine.answered - self._answered_before
+
+    def _pages_with(self, miss: PageMiss) -> int:
+        """Pages in use once this miss is served; those that were only fetched ahead are not the machine's doing."""
+        if self.paged is None or self._pager is None:
+            return len(self.machine.leaves()) + 1
+        number = miss.number // leaves_in(self._pager.page_bytes)
+        used = {
+            (frame.slot, frame.first_leaf) for frame in self._pager.frames_of(self.paged) if not frame.is_fetched_ahead
+        }
+        return len(used | {(miss.slot, number * leaves_in(self._pager.page_bytes))})
