@@ -45,7 +45,9 @@ loop:   djnz left, loop
         jmp again
 """
 
-ERRATIC = """
+ERRATIC = (
+    """
+# Branches by random bits and emits random words: the lowest score that a program comes to without being refused.
 .frame 3
 .local state, other, bit
         let state, 2463534242
@@ -55,9 +57,49 @@ again:  shli other, state, 13
         xor3 state, state, other
         shli other, state, 5
         xor3 state, state, other
-        andi bit, state, 1
-        beqi bit, again, 0
+        get state
+        emit
+"""
+    + "".join(f"        andi bit, state, {1 << bit}\n        beqi bit, on{bit}, 0\non{bit}:\n" for bit in range(7))
+    + """
         jmp again
+"""
+)
+
+TALKER = """
+# Asks the host ten times, with a loop in between.
+.frame 3
+.local left, inner, sum
+        let left, 10
+        li sum, 0
+again:  sys SYS_ENTROPY_PROBE
+        add3 sum, sum, s
+        let inner, 20
+loop:   djnz inner, loop
+        djnz left, again
+        push sum
+        halt
+"""
+
+TOUCHER = """
+# Adds up and rewrites one word in each of so many leaves, again and again.
+.memory {bytes}
+.frame 5
+.local pointer, left, rounds, sum, step
+        let step, 4096
+        let rounds, 20
+        li sum, 0
+again:  li pointer, 0
+        let left, {leaves}
+touch:  ld32 s, pointer
+        add3 sum, sum, s
+        addi sum, sum, 7
+        st32 pointer, sum
+        add3 pointer, pointer, step
+        djnz left, touch
+        djnz rounds, again
+        push sum
+        halt
 """
 
 
@@ -65,6 +107,12 @@ again:  shli other, state, 13
 def mix(seed: int, rounds: int = 40) -> Image:
     """Ends after about 12 * rounds ticks."""
     return assemble(MIX.format(seed=2 * seed + 1, rounds=rounds))
+
+
+@cache
+def toucher(leaves: int) -> Image:
+    """Goes round so many leaves of 4 KiB, 20 times."""
+    return assemble(TOUCHER.format(leaves=leaves, bytes=4096 * leaves))
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,6 @@ class Gangs:
         self._admitted: dict[int, VirtualMachine] = {}
         self._turn_ends: dict[int, int] = {}
 
-    def __len__(self) -> int:
-        """Machines that wait."""
-        return len(self._waiting)
-
     def arrive(self, vm: VirtualMachine) -> None:
         """To the end of the line."""
         self._waiting.append(vm)

@@ -125,8 +125,9 @@ class VirtualMachine:
             cause, self.error = StopCause.FAILED, error
         finally:
             used = self._count(until)
-        self.account.stop = cause or self.quota_cause(clock + used)
+        self.account.stop = cause
         self._collect_beams()
+        self.account.stop = cause or self.quota_cause(clock + used)
         return used
 
     def reweigh(self) -> int:
