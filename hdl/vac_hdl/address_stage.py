@@ -24,12 +24,17 @@ def address_stage(p: Pipeline, m: Module) -> None:
     swaps, tables, returns, calls_direct = control.swaps, control.tables, control.returns, control.calls
     legal = Signal()
     two_steps = Signal()
+    ends = Signal(name="r_ends")
     m.d.comb += [
         # A pointer that grows is a local.
         legal.eq(control.legal & ~(control.post_increment & p.r_operands["a"].is_stack)),
         two_steps.eq(legal & control.two_steps),
-        fire.eq(p.r_valid & p.o_free & ~p.r_blocked),
-        p.r_free.eq(~p.r_valid | (fire & (~two_steps | p.r_second))),
+        # Whether O stalls is known last.
+        ends.eq(~p.r_blocked & (~two_steps | p.r_second)),
+        fire.eq(p.r_valid & ~p.r_blocked & (~p.o_valid | ~p.o_stalls)),
+        p.r_free_early.eq(~p.r_valid | (ends & ~p.o_valid)),
+        p.r_free_late.eq(ends & ~p.o_stalls),
+        p.r_free.eq(p.r_free_early | p.r_free_late),
     ]
     frame_base = Signal(8)
     m.d.comb += frame_base.eq(p.spec_fp + DATA_STACK_CELLS)

@@ -32,7 +32,7 @@ class BuildError(Exception):
 
 ECP5_SYNTHESIS = "scratchpad -copy abc9.script.flow3 abc9.script; synth_ecp5 -nowidelut"
 """Yosys commands up to the top's name. The longer of ABC's scripts gives a smaller and much faster netlist."""
-ICE40_SYNTHESIS = "synth_ice40 -device u -dsp"
+ICE40_SYNTHESIS = "synth_ice40 -device u -dsp -abc9"
 
 
 @dataclass(frozen=True)

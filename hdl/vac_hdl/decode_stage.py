@@ -28,7 +28,7 @@ def decode_stage(p: Pipeline, m: Module) -> None:
         p.d_spare.eq(spare.valid),
     ]
     m.d.comb += [
-        p.decoder.enable.eq(~p.d_valid | p.r_free),
+        p.decoder.enable.eq((~p.d_valid | p.r_free_early) | p.r_free_late),
         p.decoder.opcode.eq(Mux(spare.valid, spare.word[:8], fetched.word[:8])),
         p.decoder.word.eq(p.d_word),
     ]

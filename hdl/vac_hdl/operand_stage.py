@@ -91,8 +91,9 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             | window_pending
             | (p.beam_port.full & (o.step != Step.TAIL))
         ),
-        p.o_fire.eq(p.o_valid & ~blocked & p.x_ready),
-        p.o_free.eq(~p.o_valid | p.o_fire),
+        p.o_stalls.eq(blocked | ~p.x_ready),
+        p.o_fire.eq(p.o_valid & ~p.o_stalls),
+        p.o_free.eq(~p.o_valid | ~p.o_stalls),
     ]
     known = Signal(name="o_window_known")
     known_index = Signal(5, name="o_known_window")
