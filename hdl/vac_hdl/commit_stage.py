@@ -117,6 +117,7 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         p.fetch.learn.eq(p.w_learns),
         p.fetch.learn_last.eq(p.w.pc + (p.w.length - 1)[:3]),
         p.fetch.learn_pc.eq(p.w.pc),
+        p.fetch.learn_next_pc.eq(c.pc),
         p.fetch.learn_target.eq(p.w.next_pc),
         p.fetch.forget.eq(p.w_forgets),
         p.fetch.forget_all.eq(p.code_changed | p.restart),

@@ -59,7 +59,8 @@ class FetchUnit(wiring.Component):
     first cycle of new values.
     page_wanted: Out(1), fetching waits for page `wanted_page`: Out(12); `page` and `frame` may change then.
     learn: In(1), enters a taken branch: `learn_pc`: In(24) its address, `learn_last`: In(24) that of its last byte,
-    `learn_target`: In(24). forget: In(1), drops the entry of `learn_last`. forget_all: In(1).
+    `learn_target`: In(24); `learn_next_pc`: In(24), what `learn_pc` will be in the next cycle.
+    forget: In(1), drops the entry of `learn_last`. forget_all: In(1).
     """
 
     def __init__(self, config: CoreConfig) -> None:
@@ -84,6 +85,7 @@ class FetchUnit(wiring.Component):
                 "learn": In(1),
                 "learn_last": In(CODE_ADDRESS_BITS),
                 "learn_pc": In(CODE_ADDRESS_BITS),
+                "learn_next_pc": In(CODE_ADDRESS_BITS),
                 "learn_target": In(CODE_ADDRESS_BITS),
                 "forget": In(1),
                 "forget_all": In(1),
@@ -193,13 +195,15 @@ class FetchUnit(wiring.Component):
         # A tight loop could else learn its branch in just the cycle in which it is looked up, for ever.
         latest = Signal(CODE_ADDRESS_BITS)
         latest_valid = Signal()
+        is_latest = Signal()
         known = Signal()
+        m.d.sync += is_latest.eq(latest == self.learn_next_pc)
         # Forgetting everything takes a cycle an entry; nothing is found meanwhile.
         forgotten = Signal(bits + 1, init=1 << bits)
         forgetting = Signal()
         m.d.comb += [
             forgetting.eq(~forgotten[bits]),
-            known.eq(latest_valid & (latest == self.learn_last)),
+            known.eq(latest_valid & is_latest),
             read.addr.eq(word[:bits]),
             read.en.eq(1),
             write.data.tag.eq(learned_word[bits:]),
@@ -214,7 +218,7 @@ class FetchUnit(wiring.Component):
             m.d.sync += forgotten.eq(forgotten + 1)
         with m.Elif(self.learn):
             m.d.comb += [write.en.eq(~known), write.data.valid.eq(1)]
-            m.d.sync += [latest.eq(self.learn_last), latest_valid.eq(1)]
+            m.d.sync += [latest.eq(self.learn_pc), latest_valid.eq(1)]
         with m.Elif(self.forget | resync):
             m.d.comb += write.en.eq(1)
             with m.If(~self.forget):
