@@ -45,7 +45,9 @@ def test_lags_stay_within_a_slice(weights: list[int], parts: list[int]) -> None:
     for client, weight in enumerate(weights):
         queue.join(client, weight)
     for part in parts:
-        queue.charge(queue.pick(), part)
+        client = queue.pick()
+        assert queue.lag(client) >= 0
+        queue.charge(client, part)
         lags = [queue.lag(client) for client in range(len(weights))]
         assert all(-101 <= lag <= 100 for lag in lags), lags
         assert -len(lags) <= sum(lags) <= 0  # each is rounded down
@@ -62,7 +64,9 @@ def test_those_who_come_go_and_change_weight_leave_a_queue_that_serves_all(steps
             lags[client] = queue.leave(client)
             assert -101 <= lags[client] <= 100
         elif len(queue):
-            queue.charge(queue.pick(), 100, weight if kind == 3 else None)
+            picked = queue.pick()
+            assert queue.lag(picked) >= 0
+            queue.charge(picked, 100, weight if kind == 3 else None)
     served = {client for client in range(8) if client in queue}
     left = set(served)
     for _ in range(8 * 8 * 4):
@@ -115,3 +119,14 @@ def test_the_weight_goes_from_one_to_four_with_the_score() -> None:
     assert weight_of(Sqi()) == MAX_WEIGHT
     assert weight_of(Sqi(coherence=0, entropy=FULL, drift=FULL)) == ONE
     assert weight_of(Sqi(coherence=0, entropy=0, drift=0)) == ONE + 3 * (FULL // 2)
+
+
+def test_who_was_eligible_waits_again_when_the_mean_falls() -> None:
+    queue = FairQueue(100)
+    for client, weight in enumerate((ONE, MAX_WEIGHT, MAX_WEIGHT)):
+        queue.join(client, weight)
+    assert queue.pick() == 1
+    queue.charge(1, 0)  # client 2 was looked at, and found eligible
+    queue.join(3, ONE, lag=10)
+    assert [queue.lag(client) < 0 for client in range(4)] == [True, True, True, False]
+    assert queue.pick() == 3  # although the slice of client 2 would have to end before

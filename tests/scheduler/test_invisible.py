@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vac.engines.registry import create_machine
+from vac.golden.model import GoldenMachine
 from vac.host.session import Host
 from vac.memory.page_store import PageStore
 from vac.memory.pager import Pager
+from vac.randomised.program import Program
+from vac.randomised.strategies import programs
 from vac.scheduler.executors import Executor, OneEach, SharedCore
 from vac.scheduler.quota import StopCause
 from vac.scheduler.scheduler import Scheduler
@@ -51,6 +54,21 @@ def test_slices_order_executors_moves_and_paging_do_not_show(
             assert vm.stop is StopCause.HALTED
             assert among(vm) == alone(seed)
             assert vm.account.ticks == len(alone(seed).beams) // 16
+
+
+@settings(max_examples=25)
+@given(st.lists(programs(30), min_size=1, max_size=4), st.integers(10, 300), st.sampled_from(sorted(EXECUTORS)))
+def test_random_programs_end_as_they_do_alone(found: list[Program], slice_ticks: int, executor: str) -> None:
+    with Scheduler(EXECUTORS[executor](), slice_ticks=slice_ticks) as scheduler:
+        vms = [scheduler.add(program.host) for program in found]
+        scheduler.run()
+    for program, vm in zip(found, vms, strict=True):
+        machine = GoldenMachine()
+        host = program.host(machine)
+        host.run(1 << 40)
+        assert machine.state().differences(vm.machine.state()) == []
+        assert machine.drain_beams() == vm.take_beams()
+        assert host.payloads == vm.host.payloads and host.input_log.entries == vm.host.input_log.entries
 
 
 @pytest.mark.rtl

@@ -15,6 +15,7 @@ from vac.memory.errors import TierUnavailable
 from vac.memory.page import Page
 from vac.memory.page_store import Level, PageStore
 from vac.memory.pager import Pager
+from vac.memory.policy import PolicyOptions
 from vac.memory.tier import RamTier
 from vac.scheduler.accounts import Report
 from vac.scheduler.errors import MachineEnded, QuotaError, SchedulerClosed, SchedulerError
@@ -134,13 +135,15 @@ def test_a_consumer_gets_the_beams_of_each_slice() -> None:
 
 
 def test_machines_take_turns_when_their_working_sets_do_not_fit_together() -> None:
-    pager = Pager(PageStore.in_ram(4096), 17)
+    pager = Pager(PageStore.in_ram(4096), 17, PolicyOptions(prefetch=None))
     shared: list[int] = []
     with Scheduler(beams_kept(), pager=pager, slice_ticks=100, turn_slices=2) as scheduler:
         vms = [scheduler.add(toucher(8), seed=1) for _ in range(9)]
 
         def watch(report: Report) -> None:
-            shared.append(sum(pager.resident_pages(vm.paged) > 0 for vm in vms if vm.paged))
+            running = [vm.paged for vm in vms if vm.paged and pager.resident_pages(vm.paged)]
+            shared.append(len(running))
+            assert sum(map(pager.working_set, running)) <= pager.frames or len(running) == 1
 
         report = scheduler.run(on_progress=watch, progress_slices=1)
         alone_machine = create_machine("golden")
@@ -149,6 +152,7 @@ def test_machines_take_turns_when_their_working_sets_do_not_fit_together() -> No
         assert all(vm.stop is StopCause.HALTED and vm.take_beams() == expected for vm in vms)
         assert all(account.dismissals for account in report.accounts[:5])
         assert 1 <= max(shared) <= 4
+        assert pager.statistics().fetched > 0  # nothing is fetched ahead here: these are working sets that came back
         # Whoever waits is passed by the turns of those in front, each of at most two slices by weight and one more.
         assert report.largest_gap <= 9 * (2 * 4 + 2) * 100
 
@@ -226,25 +230,41 @@ def test_what_a_consumer_raises_comes_out_and_the_run_goes_on() -> None:
     assert b"".join(parts) == alone(1).beams
 
 
-def test_a_core_without_room_leaves_the_machine_where_it_is() -> None:
-    class Small(GoldenMachine):
-        def install(self, slot: int, number: int, leaf: Leaf) -> None:
-            if len(self.leaves()) >= 2:
-                raise MachineError("all frames are taken")
-            super().install(slot, number, leaf)
+class Small(GoldenMachine):
+    """The definition with room for four leaves."""
 
+    def install(self, slot: int, number: int, leaf: Leaf) -> None:
+        if len(self.leaves()) >= 4:
+            raise MachineError("all frames are taken")
+        super().install(slot, number, leaf)
+
+
+def test_a_core_without_room_leaves_the_machine_where_it_is() -> None:
     small = SharedCore(Small(), keeps_beams=True)
     with Scheduler(beams_kept(), slice_ticks=100) as scheduler:
-        vm, tenant = scheduler.add(mix(1), seed=1), scheduler.add(toucher(2), executor=small)
+        vm, tenant = scheduler.add(toucher(8)), scheduler.add(mix(1), executor=small, seed=1)
         scheduler.run(600)
         leaves = vm.machine.leaves()
         with pytest.raises(MachineError, match="all frames are taken"):
             scheduler.move(vm, small)
-        assert vm.machine.leaves() == leaves and len(leaves) > 2
+        assert vm.machine.leaves() == leaves and len(leaves) > 4 and small.core.leaves() == []
         scheduler.run()
-        assert among(vm) == alone(1) and tenant.stop is StopCause.HALTED
+        assert among(tenant) == alone(1) and vm.stop is StopCause.HALTED
         with pytest.raises(SchedulerError, match="one side only"):
             scheduler.move(vm, OneEach("fast"))
+
+
+def test_a_pager_lets_a_machine_move_to_a_core_with_less_room() -> None:
+    small = SharedCore(Small(), keeps_beams=True)
+    machine = create_machine("golden")
+    Host(machine, toucher(8)).run(1 << 40)
+    with Scheduler(beams_kept(), pager=Pager(PageStore.in_ram(4096), 17), slice_ticks=100) as scheduler:
+        vm = scheduler.add(toucher(8))
+        scheduler.run(600)
+        assert len(vm.machine.leaves()) > 4
+        scheduler.move(vm, small)
+        scheduler.run()
+        assert vm.stop is StopCause.HALTED and vm.take_beams() == machine.drain_beams()
 
 
 # ---- the interface ------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ class Report:
     @property
     def jain(self) -> float:
         """Weighted Jain index: 1.0 when all got their share by weight. Means little where machines ended early."""
-        return jain_index([account.weighted_share for account in self.accounts if account.slices])
+        return jain_index([account.weighted_share for account in self.accounts])
 
     @property
     def largest_gap(self) -> int:
