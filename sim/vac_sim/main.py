@@ -25,7 +25,7 @@ from .case import Case
 from .disturbance import Disturbance
 from .model import BuildFailed
 from .reference import create_reference
-from .report import beam_lines, report_markdown, report_values
+from .report import beam_lines, console_text, report_markdown, report_values
 from .span import Span, picture_title, record_span
 from .toolchain import ToolMissing
 from .trace import TraceError
@@ -177,7 +177,7 @@ def _summarize(values: dict, verdicts: list[str], console: Console) -> None:
         highlight=False,
     )
     if values["output"]:
-        console.print(values["output"].rstrip("\n"), highlight=False, markup=False)
+        console.print(console_text(values["output"]), highlight=False, markup=False)
     for verdict in verdicts:
         console.print(verdict, highlight=False, markup=False)
 

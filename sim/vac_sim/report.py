@@ -13,6 +13,11 @@ from .mismatch import flag_names
 from .span import Span
 
 
+def console_text(output: str) -> str:
+    """What the console shows for `output`, which has a character a byte: UTF-8, with U+FFFD for what is none."""
+    return output.encode("latin-1").decode("utf-8", errors="replace").rstrip("\n")
+
+
 def report_values(program: str, input_path: str, reference: str, result: Result, span: Span | None) -> dict[str, Any]:
     """Everything that the report says, by name."""
     return {
@@ -70,7 +75,7 @@ def report_markdown(values: dict[str, Any], verdicts: list[str]) -> str:
     if verdicts:
         lines += ["", *verdicts]
     if values["output"]:
-        lines += ["", "Console:", "", "```", values["output"].rstrip("\n"), "```"]
+        lines += ["", "Console:", "", "```", console_text(values["output"]), "```"]
     if values["wave_cycles"]:
         lines += [
             "",

@@ -121,3 +121,5 @@ def test_make_sim_runs_it(name: str, tmp_path: Path) -> None:
     assert report["lockstep"] == "equal"
     # The report has a character a byte.
     assert report["output"].encode("latin-1") == expected(name)
+    # For people it is text again.
+    assert expected(name).decode().rstrip("\n") in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
