@@ -10,8 +10,10 @@ Virtual time is the tick count plus all ticks slept. System call `sleep` moves i
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..isa.limits import CELL_BITS, CELL_MASK
-from .device import REFUSAL, RegisterDevice, Reply
+from .device import REFUSAL, RegisterDevice, Reply, saved_number
 
 TIME_LOW = 0
 TIME_HIGH = 1
@@ -40,3 +42,11 @@ class Clock(RegisterDevice):
 
     def write_register(self, register: int, value: int, tick: int) -> Reply:
         return REFUSAL
+
+    def save(self) -> dict[str, Any]:
+        return {"slept": self.slept, "kept_high": self._kept_high}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        slept = saved_number(saved, "slept")
+        self._kept_high = None if saved.get("kept_high") is None else saved_number(saved, "kept_high", CELL_BITS)
+        self.slept = slept

@@ -13,10 +13,10 @@ from __future__ import annotations
 import io
 import select
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..isa.ports import CONSOLE_COUNT, CONSOLE_DATA
-from .device import ACCEPTED, REFUSAL, Reply, counted
+from .device import ACCEPTED, REFUSAL, DeviceStateError, Reply, counted, packed, saved_bytes, saved_number
 
 _CHUNK = 65536
 
@@ -28,6 +28,10 @@ class ByteSource(Protocol):
 
     def fileno(self) -> int: ...
 
+    def seekable(self) -> bool: ...
+
+    def seek(self, offset: int, whence: int, /) -> int: ...
+
 
 class Console:
     """source: where input comes from. sink: called with each run of output bytes."""
@@ -36,6 +40,10 @@ class Console:
         self._source: ByteSource = io.BytesIO(source) if isinstance(source, bytes) else source
         self._sink = sink
         self._buffer = b""
+        self.taken = 0
+        """Input bytes that the program has had."""
+        self.given = 0
+        """Output bytes that it has sent."""
         self.is_waiting = False
         """True while the host waits for input to come; whoever interrupts it leaves the machine at a clean tick."""
 
@@ -52,18 +60,36 @@ class Console:
     def write_register(self, register: int, value: int, tick: int) -> Reply:
         if register != CONSOLE_DATA:
             return REFUSAL
-        self._sink(bytes([value & 0xFF]))
+        self.write(bytes([value & 0xFF]))
         return ACCEPTED
 
     def read(self, length: int) -> bytes:
         if length and not self._buffer:
             self._fill()
         data, self._buffer = self._buffer[:length], self._buffer[length:]
+        self.taken += len(data)
         return data
 
     def write(self, data: bytes) -> int:
         self._sink(data)
+        self.given += len(data)
         return len(data)
+
+    def save(self) -> dict[str, Any]:
+        return {"taken": self.taken, "given": self.given, "ahead": packed(self._buffer)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Goes on with what had been read ahead, and then with the source, which is moved to where it was, if it can
+        be moved. Raises DeviceStateError."""
+        taken, given = saved_number(saved, "taken"), saved_number(saved, "given")
+        ahead = saved_bytes(saved, "ahead")
+        distance = taken + len(ahead) - self.taken - len(self._buffer)
+        try:
+            if self._source.seekable():
+                self._source.seek(distance, io.SEEK_CUR)
+        except (OSError, ValueError) as error:
+            raise DeviceStateError(f"the console's input cannot be moved by {distance} bytes: {error}") from error
+        self._buffer, self.taken, self.given = ahead, taken, given
 
     def _fill(self) -> None:
         self.is_waiting = True

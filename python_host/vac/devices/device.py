@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..isa.limits import CELL_MASK
 from ..isa.ports import REFUSED
@@ -31,7 +32,23 @@ def counted(count: int) -> Reply:
     return Reply(min(count, CELL_MASK - 1))
 
 
-class Device(Protocol):
+class DeviceStateError(Exception):
+    """What a checkpoint kept of a device does not fit the device that it is given to."""
+
+
+class Restorable(Protocol):
+    """What a checkpoint can hold of a device, or of the host: everything that later answers depend on."""
+
+    def save(self) -> dict[str, Any]:
+        """Its state as JSON values: the same state always gives the same ones."""
+        ...
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Becomes what `save` was called on. Raises DeviceStateError, and is unchanged then."""
+        ...
+
+
+class Device(Restorable, Protocol):
     """tick: retired instructions before the request."""
 
     def read_register(self, register: int, tick: int) -> Reply:
@@ -51,8 +68,35 @@ class Device(Protocol):
         ...
 
 
+def saved_number(saved: dict[str, Any], name: str, bits: int = 64) -> int:
+    """An unsigned number of a saved state. Raises DeviceStateError unless it is there and fits `bits`."""
+    value = saved.get(name)
+    if type(value) is not int or not 0 <= value < 1 << bits:
+        raise DeviceStateError(f"{name} is {value!r}; a number of {bits} bits belongs there")
+    return value
+
+
+def packed(data: bytes) -> str:
+    """Bytes as a JSON string: Base64."""
+    return base64.b64encode(data).decode()
+
+
+def saved_bytes(saved: dict[str, Any], name: str) -> bytes:
+    """Inverse of `packed`. Raises DeviceStateError unless there is such a string."""
+    try:
+        return base64.b64decode(saved[name], validate=True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeviceStateError(f"{name} is not there, or no Base64") from error
+
+
 class RegisterDevice:
-    """A device without a stream."""
+    """A device without a stream, and without a state until it says otherwise."""
+
+    def save(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        return None
 
     def read(self, length: int) -> bytes | None:
         return None

@@ -8,6 +8,9 @@ Generators", OOPSLA 2014. The seed's first two SplitMix64 outputs, low half firs
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
+
+from .device import DeviceStateError
 
 _WORD = (1 << 32) - 1
 _LONG = (1 << 64) - 1
@@ -41,3 +44,13 @@ class Entropy:
         c, d = c ^ a, d ^ b
         self.words = (a ^ d, b ^ c, c ^ (b << 9 & _WORD), _rotated(d, 11))
         return result
+
+    def save(self) -> dict[str, Any]:
+        return {"words": list(self.words)}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Raises DeviceStateError."""
+        words = saved.get("words")
+        if not isinstance(words, list) or len(words) != 4 or any(type(w) is not int or w >> 32 for w in words):
+            raise DeviceStateError("the generator's state is not four words of 32 bits")
+        self.words = (words[0], words[1], words[2], words[3])

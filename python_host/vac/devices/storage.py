@@ -8,14 +8,16 @@
 | 4, 5 size | low and high cell of the size in bytes | refused |
 
 System calls `read` and `write` move many bytes at once and the position with them; `write` makes the file grow.
+A checkpoint holds the position, and the bytes where programs may change them; others are taken as unchanged.
 """  # noqa: E501  (a table row)
 
 from __future__ import annotations
 
-from typing import BinaryIO
+import zlib
+from typing import Any, BinaryIO
 
 from ..isa.limits import CELL_BITS, CELL_MASK
-from .device import ACCEPTED, REFUSAL, Reply, counted
+from .device import ACCEPTED, REFUSAL, DeviceStateError, Reply, counted, packed, saved_bytes, saved_number
 
 DATA = 0
 LEFT = 1
@@ -78,3 +80,30 @@ class Storage:
         self.position += len(data)
         self.size = max(self.size, self.position)
         return len(data)
+
+    def save(self) -> dict[str, Any]:
+        saved: dict[str, Any] = {"position": self.position, "size": self.size}
+        if self._is_writable:
+            self._file.seek(0)
+            saved["content"] = packed(zlib.compress(self._file.read(), 1))
+        return saved
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Raises DeviceStateError, and OSError where a writable file cannot be put back."""
+        position, size = saved_number(saved, "position"), saved_number(saved, "size")
+        if self._is_writable != ("content" in saved):
+            raise DeviceStateError("the storage was writable then and is not now, or the other way round")
+        if self._is_writable:
+            try:
+                content = zlib.decompress(saved_bytes(saved, "content"))
+            except zlib.error as error:
+                raise DeviceStateError(f"the storage's content is damaged: {error}") from error
+            self._file.seek(0)
+            self._file.write(content)
+            self._file.truncate()
+            self._file.flush()
+        elif size != self.size:
+            raise DeviceStateError(
+                f"the storage had {size} bytes and has {self.size} now: another file, or a changed one"
+            )
+        self.position, self.size = position, size

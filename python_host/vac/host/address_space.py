@@ -137,10 +137,26 @@ class AddressSpace:
         if self._allocated + rounded > self._allocation_limit:
             return None
         base = self._allocated
-        self._allocated += rounded
-        if self.paged:
-            self.paged.extend(self._allocation_slot, self._allocated)
+        self.take_over(base + rounded)
         return Window(self._allocation_slot, base, length, PERMISSION_READ | PERMISSION_WRITE)
+
+    @property
+    def allocated(self) -> int:
+        """Bytes that `alloc` has granted so far, in whole leaves."""
+        return self._allocated
+
+    def take_over(self, allocated: int) -> None:
+        """At least so much has been granted: by a run that is continued, or by the answers of a recording."""
+        if self._allocation_slot is None or allocated <= self._allocated:
+            return
+        self._allocated = allocated
+        if self.paged:
+            self.paged.extend(self._allocation_slot, allocated)
+
+    def note_grant(self, window: Window) -> None:
+        """A recording grants this window."""
+        if window.slot == self._allocation_slot:
+            self.take_over(window.base + -(-window.length // LEAF_BYTES) * LEAF_BYTES)
 
     def map(self, number: int, offset: int, length: int, permissions: int) -> Window | None:
         """A window onto a shard, or None when that was not granted."""

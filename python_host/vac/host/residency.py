@@ -48,6 +48,17 @@ class HeldLeaves:
             if (slot, number) not in self._resident:
                 self._install(slot, number)
 
+    def touched(self) -> list[tuple[int, int]]:
+        """(slot, leaf) of everything that may differ from the initial contents, sorted."""
+        return sorted({*self._resident, *self._evicted})
+
+    def put(self, slot: int, number: int, leaf: Leaf) -> None:
+        """Sets what a leaf holds as when a checkpoint is restored."""
+        if (slot, number) in self._resident:
+            self._machine.evict(slot, number)
+            del self._resident[slot, number]
+        self._evicted[slot, number] = leaf
+
     def _install(self, slot: int, number: int) -> None:
         leaf = self.leaf(slot, number)
         while True:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from ..devices.clock import Clock
 from ..devices.console import Console
-from ..devices.device import REFUSAL, REGISTERS, Device, Reply
+from ..devices.device import REFUSAL, REGISTERS, Device, DeviceStateError, Reply, saved_number
 from ..devices.entropy import Entropy
 from ..devices.storage import Storage
 from ..image.image import PERMISSION_READ, Image
@@ -18,13 +19,16 @@ from ..machine.protocol import Answer, Event, EventKind, Machine, Stop, StopReas
 from ..memory.pager import Pager
 from .address_space import AddressSpace, PointerTrap, Shard
 from .capabilities import CAPABILITY_OF_DEVICE, DEFAULT, Capability
-from .input_log import InputLog
+from .input_log import Entry, InputLog, InputLogError
 from .system_calls import SystemCalls
 
 LOG = logging.getLogger("vac.host")
 
 ALLOCATION_LIMIT = 16 << 20
 """Bytes that `alloc` grants in all where nothing else is said."""
+
+STATE_VERSION = 1
+"""Of what `Host.save` gives."""
 
 DENIED = Answer(trap=Trap.DENIED)
 
@@ -65,14 +69,18 @@ class Host:
         self.payloads: list[tuple[int, bytes]] = []
         """What `beam_emit` attached: (tick of the beam, bytes)."""
         clock = Clock()
+        self.entropy = Entropy(seed)
+        self.answered = 0
+        """Entries of the input log so far, those before a restored checkpoint included."""
         self._devices: dict[ports.Device, Device] = {ports.Device.CONSOLE: self.console, ports.Device.CLOCK: clock}
         if storage:
             self._devices[ports.Device.STORAGE] = storage
         self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit, pager)
-        self._calls = SystemCalls(self.memory, self.device, self.payloads, clock, Entropy(seed), granted)
+        self._calls = SystemCalls(self.memory, self.device, self.payloads, clock, self.entropy, granted)
+        self._recording = replay
         self._replay = replay.answers() if replay else None
         self._is_interrupted = False
-        self._answer_held: Answer | None = None
+        self._answer_held: Entry | None = None
         """The answer to an event that could not be completed yet."""
         self._is_output_due = False
 
@@ -101,6 +109,55 @@ class Host:
             else:
                 return stop
 
+    # ---- checkpoints ---------------------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Any]:
+        """Everything on which later answers depend, the machine's state and memory apart, as JSON values.
+
+        Between two calls of `run`. Raises OSError where a device cannot be read.
+        """
+        held = self._answer_held
+        return {
+            "version": STATE_VERSION,
+            "answered": self.answered,
+            "allocated": self.memory.allocated,
+            "entropy": self.entropy.save(),
+            "devices": {f"{address:#04x}": device.save() for address, device in sorted(self._devices.items())},
+            "held": {"entry": held.to_json(), "is_output_due": self._is_output_due} if held else None,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Goes on where `save` was called; a replay goes on at that entry of its log.
+
+        For a host that has not run yet, with the same image, devices and shards; the caller restores the machine's
+        state and memory. Raises DeviceStateError when the saved state does not fit, OSError where a device cannot be
+        put back; throw the host away then.
+        """
+        if saved.get("version") != STATE_VERSION:
+            raise DeviceStateError(f"host state of version {saved.get('version')!r}; this host reads {STATE_VERSION}")
+        kept = saved.get("devices")
+        here = {f"{address:#04x}": device for address, device in self._devices.items()}
+        if not isinstance(kept, dict) or set(kept) != set(here):
+            there = ", ".join(sorted(kept)) if isinstance(kept, dict) else "none"
+            raise DeviceStateError(f"saved with the devices {there}, restored with {', '.join(sorted(here))}")
+        self.answered = saved_number(saved, "answered")
+        self.memory.take_over(saved_number(saved, "allocated"))
+        for address, device in here.items():
+            try:
+                device.restore(kept[address])
+            except DeviceStateError as error:
+                raise DeviceStateError(f"device {address}: {error}") from error
+        self.entropy.restore(saved.get("entropy") or {})
+        self._answer_held, self._is_output_due = None, False
+        if held := saved.get("held"):
+            try:
+                self._answer_held, self._is_output_due = Entry.from_json(held["entry"]), bool(held["is_output_due"])
+            except (InputLogError, KeyError, TypeError) as error:
+                raise DeviceStateError(f"the answer held for the waiting instruction is damaged: {error}") from error
+        if self._recording:
+            taken = self.answered + (self._answer_held is not None)
+            self._replay = InputLog(self._recording.entries[taken:]).answers()
+
     def device(self, address: int) -> Device | None:
         """The device whose first address this is, or None when it is not there or not granted."""
         try:
@@ -114,15 +171,19 @@ class Host:
     def _serve(self, event: Event) -> None:
         # Where a tier fails on the way, the same answer is given later: what a device gave is not to be had twice.
         if self._answer_held is None:
-            self._answer_held = self._replay.answer(event) if self._replay else self._answer(event)
+            answer = self._replay.answer(event) if self._replay else self._answer(event)
+            self._answer_held = Entry(event.tick, event.kind, event.number, answer)
             self._is_output_due = self._replay is not None
-        answer = self._answer_held
+        answer = self._answer_held.answer
         if self._is_output_due:
             self._repeat_output(event, answer)
             self._is_output_due = False
         for slot, offset, data in answer.writes:
             self.memory.make_resident(slot, offset, len(data))
+        for _, window in answer.windows:
+            self.memory.note_grant(window)
         self._answer_held = None
+        self.answered += 1
         self.input_log.record(event, answer)
         self.machine.answer(answer)
 
