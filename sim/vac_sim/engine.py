@@ -126,8 +126,9 @@ class RtlMachine:
     def load(self, image: Image) -> None:
         image.check()
         self._library.rtl_drop_all(self._handle)
-        for (slot, number), data in sorted(image.leaves().items()):
-            self.install(slot, number, Leaf(data))
+        labels = image.leaf_labels()
+        for key, data in sorted(image.leaves().items()):
+            self.install(*key, Leaf(data, labels.get(key, 0)))
         self.set_state(State.initial(image))
         self._beams, self._retired = [], []
 

@@ -86,9 +86,9 @@ class LockstepMachine:
         self._draw = random.Random(self.disturbance.seed)
         self.case = Case(image, self.disturbance, self.config)
         self.reference.load(image)
-        leaves = image.leaves()
+        leaves, labels = image.leaves(), image.leaf_labels()
         self.rtl.load(replace(image, segments=()))
-        self._away = {key: Leaf(data) for key, data in leaves.items()}
+        self._away = {key: Leaf(data, labels.get(key, 0)) for key, data in leaves.items()}
         if not self.disturbance.resident_leaves:
             for key in sorted(leaves):
                 self._bring(*key)

@@ -57,8 +57,12 @@ class MemoryTree:
 
     def put(self, slot: int, number: int, leaf: Leaf) -> None:
         """A leaf is new or has changed. Raises ValueError when no such leaf can exist."""
+        self.put_hash(slot, number, leaf_hash(leaf))
+
+    def put_hash(self, slot: int, number: int, found: bytes | None) -> None:
+        """`put` where `leaf_hash` of the leaf is known already."""
         key = _key(slot, number)
-        self._set(0, key, leaf_hash(leaf))
+        self._set(0, key, found)
         self._stale.add(key >> 4)
 
     def put_all(self, leaves: Iterable[tuple[tuple[int, int], Leaf]]) -> None:

@@ -67,8 +67,9 @@ class FastMachine:
         image.check()
         self._library.vac_clear_memory(self._handle)
         self._set_state(State.initial(image), self.trace is not Trace.NOTHING)
-        for (slot, number), data in image.leaves().items():
-            self.install(slot, number, Leaf(data))
+        labels = image.leaf_labels()
+        for key, data in image.leaves().items():
+            self.install(*key, Leaf(data, labels.get(key, 0)))
         self._held = 0
 
     def run(self, until_tick: int) -> Stop:

@@ -100,7 +100,10 @@ class GoldenMachine:
     def load(self, image: Image) -> None:
         image.check()
         self._state = State.initial(image)
-        self._memory = {key: _MutableLeaf(bytearray(data), 0) for key, data in image.leaves().items()}
+        labels = image.leaf_labels()
+        self._memory = {
+            key: _MutableLeaf(bytearray(data), labels.get(key, 0)) for key, data in image.leaves().items()
+        }  # fmt: skip
         self._beams = bytearray()
         self._waiting = None
 

@@ -18,6 +18,7 @@ from ..isa.limits import (
     CELL_MASK,
     CODE_SLOT,
     ISA_VERSION,
+    LABEL_BITS,
     LEAF_BITS,
     LEAF_BYTES,
     MAX_CODE_BYTES,
@@ -66,12 +67,21 @@ class Window:
 
 @dataclass(frozen=True)
 class Segment:
-    """Initial contents: `data` at `offset` of a shard slot, then zeros up to `length` bytes."""
+    """Initial contents: `data` at `offset` of a shard slot, then zeros up to `length` bytes.
+
+    labels: label set, 16 bits, that every leaf carries from the start of which the segment holds a byte.
+    """
 
     slot: int
     offset: int
     length: int
     data: bytes
+    labels: int = 0
+
+    def leaf_keys(self) -> list[tuple[int, int]]:
+        """(slot, leaf number) of each leaf of which the segment holds a byte."""
+        end = self.offset + self.length if self.length else 0
+        return [(self.slot, number) for number in range(self.offset >> LEAF_BITS, -(-end // LEAF_BYTES))]
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,11 @@ class Image:
                 and segment.offset + segment.length <= 1 << 32
             ):
                 raise ImageError(f"impossible segment at slot {segment.slot}, offset {segment.offset:#x}")
+            if segment.labels and not (self.has_labels and 0 < segment.labels < 1 << LABEL_BITS):
+                raise ImageError(
+                    f"the segment at slot {segment.slot}, offset {segment.offset:#x} has labels {segment.labels:#x}: "
+                    f"{f'there are {LABEL_BITS}' if self.has_labels else 'the image does not track any'}"
+                )
 
     @property
     def code(self) -> bytes:
@@ -146,8 +161,19 @@ class Image:
                 leaf[first - start : first - start + len(part)] = part
         return {key: bytes(leaf) for key, leaf in leaves.items()}
 
+    def leaf_labels(self) -> dict[tuple[int, int], int]:
+        """Label set of each leaf that carries labels from the start, by (slot, leaf number)."""
+        found: dict[tuple[int, int], int] = {}
+        for segment in self.segments:
+            if segment.labels:
+                for key in segment.leaf_keys():
+                    found[key] = found.get(key, 0) | segment.labels
+        return found
+
     def to_bytes(self) -> bytes:
-        """The file's bytes."""
+        """The file's bytes. Raises ImageError where a segment is labelled: only the page-table form can say that."""
+        if any(segment.labels for segment in self.segments):
+            raise ImageError("a segment of the image is labelled; write it in the page-table form (`vac pack`)")
         header = {
             "isa_version": self.isa_version,
             "name": self.name,
@@ -166,6 +192,8 @@ class Image:
     @staticmethod
     def from_bytes(content: bytes) -> Image:
         """Inverse of `to_bytes`. Raises ImageError for anything that is not exactly one valid image."""
+        if content.startswith(MAGIC[:-1] + b"\2"):
+            raise ImageError("the image is in the page-table form, which vac.package reads")
         if not content.startswith(MAGIC):
             raise ImageError("not a VAC image: the first eight bytes differ")
         body, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]

@@ -108,8 +108,9 @@ class Board:
         image.check()
         for key in list(self._resident):
             self._drop(key)
-        for (slot, number), data in sorted(image.leaves().items()):
-            self.install(slot, number, Leaf(data))
+        labels = image.leaf_labels()
+        for key, data in sorted(image.leaves().items()):
+            self.install(*key, Leaf(data, labels.get(key, 0)))
         self.set_state(State.initial(image))
         self._take_beams()
         self._beams = []
