@@ -8,6 +8,10 @@ import typer
 from .asm import asm
 from .board import board
 from .disasm import disasm
+from .pack import pack
+from .package_inspect import inspect
+from .package_sign import keygen, sign
+from .package_unpack import unpack
 from .run import run
 from .verify import verify
 
@@ -16,6 +20,8 @@ app.command()(asm)
 app.command()(disasm)
 app.command()(run)
 app.command()(verify)
+for command in (pack, unpack, inspect, keygen, sign):
+    app.command()(command)
 app.add_typer(board, name="board")
 
 

@@ -1,11 +1,12 @@
 """How a subcommand gives up: a message on standard error and an exit code, never a traceback."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import typer
 
-from ..image.image import Image, ImageError
+from ..image.image import MAGIC, Image, ImageError
 
 BAD_INPUT = 2
 """Exit code where a file is missing, unreadable, damaged or wrong."""
@@ -17,10 +18,19 @@ def fail(message: str, code: int = BAD_INPUT) -> NoReturn:
     raise typer.Exit(code)
 
 
-def load_image(path: Path) -> Image:
-    """The image in this file; ends the command with BAD_INPUT when it cannot be read or is damaged."""
+def load_image(path: Path, parents: Sequence[Path] = ()) -> Image:
+    """The image in this file, in whichever form; ends the command with BAD_INPUT when it cannot be read or is damaged.
+
+    parents: files among which an image in the page-table form looks for those it stands on, beside those next to it.
+    """
     try:
-        return Image.load(path)
+        with path.open("rb") as file:
+            is_plain = file.read(len(MAGIC)) == MAGIC
+        if is_plain:
+            return Image.load(path)
+        from ..package.image_source import load_image as load_either
+
+        return load_either(path, parents)
     except OSError as error:
         fail(f"cannot read {str(path)!r}: {error.strerror or error}")
     except ImageError as error:

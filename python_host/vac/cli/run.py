@@ -31,6 +31,7 @@ from ..link.session import LinkError
 from ..machine.protocol import MachineError, StopReason
 from ..machine.state import State
 from .failure import fail, load_image, write_whole
+from .package_file import is_package, open_package, package_host
 
 HALTED, TRAPPED, TICK_LIMIT, INTERRUPTED = 0, 3, 4, 130
 """Exit codes, beside BAD_INPUT; 130 is the shell's own for an interrupt."""
@@ -47,14 +48,17 @@ class _Interrupted(Exception):
 
 
 def run(
-    program: Annotated[Path, typer.Argument(help="Image, or assembly source, which is assembled first.")],
+    program: Annotated[Path, typer.Argument(help="Package, image, or assembly source, which is assembled first.")],
     input_file: Annotated[
         Path | None, typer.Option("--input", help="Console input; by default standard input.", metavar="FILE")
     ] = None,
     storage: Annotated[Path | None, typer.Option(help="The bytes of device 0x30, read-only.", metavar="FILE")] = None,
     ticks: Annotated[int, typer.Option(help="Stop after this many instructions.", min=0, max=NEVER)] = NEVER,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "golden",
-    seed: Annotated[int, typer.Option(help="Seed of the random generator of `entropy_probe`.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of the random generator of `entropy_probe`; by default the package's, or 0."),
+    ] = None,
     beams: Annotated[
         Path | None, typer.Option(help="Write every beam, 16 bytes each, to this file.", metavar="OUT")
     ] = None,
@@ -70,12 +74,20 @@ def run(
         typer.Option(envvar="VAC_PORT", help="Serial device of the engine `board`.", metavar="DEVICE"),
     ] = None,
     baud: Annotated[int, typer.Option(help="Rate of that serial line.")] = DEFAULT_BAUD,
+    trust: Annotated[
+        list[Path] | None,
+        typer.Option("--key", help="Public key, or folder of them, one of which must have signed.", metavar="KEYS"),
+    ] = None,
 ) -> None:
     """Run PROGRAM: console on standard input and output, report on standard error.
 
+    A package reaches what its manifest grants, and stops at its quota of ticks; anything else gets the usual devices.
     Exits 0 when it halted, 3 when it trapped, 4 at the tick limit, 130 when interrupted, 2 for bad input.
     """
-    image, assembly = load_program(program)
+    package = open_package(program, trusted=trust or []) if is_package(program) else None
+    if trust and not package:
+        fail(f"{program} is no package, so nobody has signed it")
+    image, assembly = (package.image, None) if package else load_program(program)
     log = _input_log(replay) if replay else None
     with ExitStack() as files:
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
@@ -86,7 +98,11 @@ def run(
         except EngineError as error:
             fail(str(error))
         try:
-            host = Host(machine, image, console=console, storage=held, seed=seed, replay=log)
+            if package:
+                host = package_host(package, machine, console=console, storage=held, seed=seed, replay=log)
+                ticks = min(ticks, package.manifest.quotas.max_ticks or NEVER)
+            else:
+                host = Host(machine, image, console=console, storage=held, seed=seed or 0, replay=log)
             session = _Session(host, ticks, files.enter_context(_whole_file(beams)) if beams else None)
             session.run()
         except (ReplayError, MachineError, LinkError) as error:
@@ -100,11 +116,14 @@ def run(
 
 
 def load_program(path: Path) -> tuple[Image, Assembly | None]:
+    """The image in a file, a package's too, or the one that a source assembles to."""
+    if is_package(path):
+        return open_package(path).image, None
     try:
         content = path.read_bytes()
     except OSError as error:
         fail(f"cannot read {str(path)!r}: {error.strerror or error}")
-    if path.suffix == ".vacimg" or content.startswith(MAGIC):
+    if path.suffix == ".vacimg" or content.startswith(MAGIC[:-1]):
         return load_image(path), None
     try:
         assembly = assemble_with_listing(content.decode(), str(path))

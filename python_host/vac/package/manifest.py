@@ -7,7 +7,7 @@ that are not listed and versions that are not known are refused.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from blake3 import blake3
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
@@ -70,6 +70,14 @@ Limit = Annotated[int, Field(ge=1, le=_MOST_TICKS)]
 
 class _Model(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    @classmethod
+    def make(cls, **fields: Any) -> Self:
+        """Like the constructor. Raises ManifestError, naming the field that is wrong."""
+        try:
+            return cls(**fields)
+        except ValidationError as error:
+            raise ManifestError(f"the manifest cannot be made: {_reasons(error)}") from error
 
 
 class DeviceSpec(_Model):
@@ -140,11 +148,8 @@ class Manifest(_Model):
     @staticmethod
     def build(**fields: Any) -> Manifest:
         """A manifest with its `id`. Raises ManifestError, naming the field that is wrong."""
-        try:
-            unnamed = Manifest(version=1, id="blake3:" + "0" * 64, **fields)
-            return unnamed.model_copy(update={"id": _id_of(unnamed.fields())})
-        except ValidationError as error:
-            raise ManifestError(f"the manifest cannot be made: {_reasons(error)}") from error
+        unnamed = Manifest.make(version=1, id="blake3:" + "0" * 64, **fields)
+        return unnamed.model_copy(update={"id": _id_of(unnamed.fields())})
 
     @staticmethod
     def from_bytes(content: bytes) -> Manifest:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..host.capabilities import CAPABILITY_OF_DEVICE, Capability
+from ..host.capabilities import CAPABILITY_OF_DEVICE
 from ..image.image import Image
 from .archive import encode_archive
 from .errors import PackageError
@@ -91,18 +91,13 @@ def pack(image: Image, description: Description, parents: Sequence[ImageFile] = 
 
 
 def _reference(file: ImageFile) -> ImageReference:
-    return ImageReference(
+    return ImageReference.make(
         file=file.name,
         digest=blake3_text(file.content),
         root=file.head.root.hex(),
         parent=file.head.parent.hex() if file.head.parent else None,
         blobs=tuple(f"blake3:{blob.hash.hex()}" for blob in file.head.blobs),
     )
-
-
-def capability_names() -> list[str]:
-    """What a manifest of this host can grant."""
-    return sorted(str(capability.name).lower() for capability in Capability)
 
 
 def name_from(path: Path) -> str:
@@ -114,6 +109,17 @@ def name_from(path: Path) -> str:
 def write_archive(package: Package, path: Path) -> None:
     """Writes a package as one file. Raises OSError."""
     write_durably(path, encode_archive(package.files))
+
+
+def write_signature(package: Package, envelope: bytes) -> Path:
+    """Puts a signature file where the package is; returns the path written. Raises OSError."""
+    assert package.manifest.signature
+    if package.path.name == package.manifest_name:
+        path = package.path.with_name(package.manifest.signature)
+        write_durably(path, envelope)
+        return path
+    write_durably(package.path, encode_archive({**package.files, package.manifest.signature: envelope}))
+    return package.path
 
 
 def write_files(package: Package, folder: Path) -> list[Path]:

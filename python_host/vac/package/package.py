@@ -10,7 +10,7 @@ from ..image.image import Image
 from .archive import decode_archive
 from .errors import ArchiveError, ImageFileError, ManifestError
 from .image_source import Folder, ImageFile, ImageSource, Members, Named, find_chain, load_chain, read_file
-from .manifest import ARCHIVE_SUFFIX, MANIFEST_SUFFIX, Manifest, blake3_text
+from .manifest import MANIFEST_SUFFIX, Manifest, blake3_text
 from .page_table import LoadedImage
 
 
@@ -67,11 +67,6 @@ class Package:
     def signatures(self) -> bytes | None:
         """The signature file's bytes, unchecked; None where nobody has signed."""
         return self.files.get(self.manifest.signature) if self.manifest.signature else None
-
-
-def is_package(path: Path) -> bool:
-    """Whether `Package.open` is for this path, by its name."""
-    return path.name.endswith((MANIFEST_SUFFIX, ARCHIVE_SUFFIX)) or path.is_dir()
 
 
 def _open(path: Path, name: str, content: bytes, source: ImageSource, others: Iterable[ImageSource]) -> Package:
