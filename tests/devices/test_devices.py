@@ -7,9 +7,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vac.devices.clock import Clock
-from vac.devices.console import Console
+from vac.devices.console import INPUT_BYTES, RECENT_BYTES, Console, ReadWindow
 from vac.devices.device import REFUSAL, Device, Reply
 from vac.devices.entropy import Entropy, splitmix64
 from vac.devices.storage import Storage
@@ -62,6 +64,57 @@ def test_console_output_goes_out_byte_by_byte_or_in_runs() -> None:
     assert out == b"ABC"
 
 
+class Dribble(io.BytesIO):
+    """Gives its bytes in these portions."""
+
+    def __init__(self, content: bytes, portions: list[int]) -> None:
+        super().__init__(content)
+        self.portions = portions
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        portion = self.portions.pop() if self.portions else size
+        return super().read1(portion if size is None or size < 0 else min(size, portion or 1))
+
+
+@pytest.mark.parametrize("window", [ReadWindow.LINE, ReadWindow.FULL])
+@given(
+    st.lists(st.sampled_from(b"ab\n"), max_size=60).map(bytes),
+    st.lists(st.integers(1, 9)),
+    st.lists(st.integers(-2, 9)),
+)
+def test_windows_depend_on_the_bytes_alone(
+    window: ReadWindow, content: bytes, portions: list[int], asked: list[int]
+) -> None:
+    def answers(source: io.BytesIO) -> list[object]:
+        console = Console(source, window=window)
+        given: list[object] = []
+        for length in [*asked, *[5] * 20]:
+            given.append(console.read_register(-1 - length, 0) if length < 0 else console.read(length))
+        return given
+
+    assert answers(Dribble(content, portions)) == answers(io.BytesIO(content))
+
+
+def test_a_window_ends_at_a_line_or_is_full() -> None:
+    lines = Console(Dribble(b"one\ntwo", [1] * 7), window=ReadWindow.LINE)
+    assert [lines.read(2), lines.read(9), lines.read(9), lines.read(9)] == [b"on", b"e\n", b"two", b""]
+    full = Console(Dribble(b"one\ntwo", [1] * 7), window=ReadWindow.FULL)
+    assert [full.read(5), full.read_register(1, 0), full.read(9)] == [b"one\nt", Reply(2), b"wo"]
+
+
+def test_the_input_ring_has_an_end() -> None:
+    console = Console(bytes(INPUT_BYTES + 5), window=ReadWindow.FULL)
+    assert [len(console.read(1 << 20)), len(console.read(1 << 20))] == [INPUT_BYTES, 5]
+
+
+def test_the_last_output_is_kept() -> None:
+    console = Console()
+    for number in range(RECENT_BYTES):
+        console.write(b"%d," % number)
+    whole = b"".join(b"%d," % number for number in range(RECENT_BYTES))
+    assert console.recent == whole[-RECENT_BYTES:] and console.given == len(whole)
+
+
 # ---- clock -------------------------------------------------------------------------------------------------------
 
 
@@ -70,6 +123,24 @@ def test_clock_counts_ticks_and_sleep() -> None:
     assert clock.read_register(0, 7) == Reply(7)
     clock.sleep(1 << 32)
     assert (clock.read_register(0, 8), clock.read_register(1, 9)) == (Reply(8), Reply(1))
+
+
+def test_frozen_time_moves_by_steps_and_sleep_and_goes_on_from_there() -> None:
+    clock = Clock()
+    assert clock.write_register(3, 5, 90) == REFUSAL
+    assert clock.write_register(2, 1, 100) == Reply() and clock.read_register(2, 101) == Reply(1)
+    assert clock.read_register(0, 500) == Reply(100)
+    clock.write_register(3, 7, 501)
+    clock.sleep(20)
+    copy = Clock()
+    copy.restore(clock.save())
+    for each in (clock, copy):
+        assert each.read_register(0, 502) == Reply(127)
+        assert each.write_register(2, 0, 600) == Reply()
+        assert each.read_register(0, 610) == Reply(137) and each.read_register(2, 611) == Reply(0)
+        each.freeze(620)
+        each.freeze(700)
+        assert each.time(800) == 147
 
 
 def test_reading_the_low_half_keeps_the_high_half() -> None:

@@ -32,6 +32,18 @@ def counted(count: int) -> Reply:
     return Reply(min(count, CELL_MASK - 1))
 
 
+class AccessDenied(Exception):
+    """A device must not do for this program what it asks; the request traps DENIED. reason: why, in a few words."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NotYet(Exception):
+    """What the program asks for is not settled yet: the machine waits before the instruction, and asks again."""
+
+
 class DeviceStateError(Exception):
     """What a checkpoint kept of a device does not fit the device that it is given to."""
 
@@ -48,8 +60,41 @@ class Restorable(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A request that was answered. register: None for the system calls. value: the cell that came in or went out, or
+    the count of bytes. data: what `read` gave, or `write` took."""
+
+    is_output: bool
+    register: int | None
+    value: int
+    data: bytes
+    tick: int
+
+
+class Surroundings(Protocol):
+    """What a device may know of the machine that asks."""
+
+    @property
+    def time(self) -> int:
+        """Virtual time of the request: ticks, and ticks slept. Never goes back."""
+        ...
+
+    def labels(self) -> int:
+        """Label set of what the request lets out."""
+        ...
+
+    def admit(self, labels: int, length: int, what: str) -> bool:
+        """Whether something from another machine may come in. A veto is recorded, under the words `what`."""
+        ...
+
+
 class Device(Restorable, Protocol):
-    """tick: retired instructions before the request."""
+    """tick: retired instructions before the request.
+
+    Every method may raise OSError, which the program sees as a refusal; AccessDenied; and NotYet, if it has changed
+    nothing.
+    """
 
     def read_register(self, register: int, tick: int) -> Reply:
         """`in`: a register, 0 to 15."""
@@ -66,6 +111,41 @@ class Device(Restorable, Protocol):
     def write(self, data: bytes) -> int | None:
         """System call `write`: how many of the bytes were taken; None when nothing may be written here."""
         ...
+
+    def follow(self, access: Access) -> None:
+        """A recording gave the answer: moves the device's state as answering did, and shows again what was shown.
+
+        Never called for a request that was refused or trapped.
+        """
+        ...
+
+
+class BaseDevice:
+    """To write a device, subclass this and say what differs: it has no register that can be read or written, no stream,
+    and no state to keep. `machine` is set when a host takes the device."""
+
+    machine: Surroundings
+
+    def read_register(self, register: int, tick: int) -> Reply:
+        return REFUSAL
+
+    def write_register(self, register: int, value: int, tick: int) -> Reply:
+        return REFUSAL
+
+    def read(self, length: int) -> bytes | None:
+        return None
+
+    def write(self, data: bytes) -> int | None:
+        return None
+
+    def follow(self, access: Access) -> None:
+        """Nothing: for a device whose state no recording can move."""
+
+    def save(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Nothing to restore."""
 
 
 def saved_number(saved: dict[str, Any], name: str, bits: int = 64) -> int:
@@ -87,19 +167,3 @@ def saved_bytes(saved: dict[str, Any], name: str) -> bytes:
         return base64.b64decode(saved[name], validate=True)
     except (KeyError, TypeError, ValueError) as error:
         raise DeviceStateError(f"{name} is not there, or no Base64") from error
-
-
-class RegisterDevice:
-    """A device without a stream, and without a state until it says otherwise."""
-
-    def save(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        return None
-
-    def read(self, length: int) -> bytes | None:
-        return None
-
-    def write(self, data: bytes) -> int | None:
-        return None

@@ -17,7 +17,18 @@ import zlib
 from typing import Any, BinaryIO
 
 from ..isa.limits import CELL_BITS, CELL_MASK
-from .device import ACCEPTED, REFUSAL, DeviceStateError, Reply, counted, packed, saved_bytes, saved_number
+from .device import (
+    ACCEPTED,
+    REFUSAL,
+    Access,
+    BaseDevice,
+    DeviceStateError,
+    Reply,
+    counted,
+    packed,
+    saved_bytes,
+    saved_number,
+)
 
 DATA = 0
 LEFT = 1
@@ -27,7 +38,7 @@ SIZE_LOW = 4
 SIZE_HIGH = 5
 
 
-class Storage:
+class Storage(BaseDevice):
     """file: opened in binary mode, seekable. is_writable: whether programs may change it.
 
     Errors of the file system come out as OSError; the host turns them into refusals.
@@ -80,6 +91,14 @@ class Storage:
         self.position += len(data)
         self.size = max(self.size, self.position)
         return len(data)
+
+    def follow(self, access: Access) -> None:
+        """Moves the position; the file stays untouched."""
+        if access.register in (None, DATA):
+            self.position += len(access.data) if access.register is None else 1
+            self.size = max(self.size, self.position) if access.is_output else self.size
+        elif access.is_output:
+            self.write_register(access.register, access.value, access.tick)
 
     def save(self) -> dict[str, Any]:
         saved: dict[str, Any] = {"position": self.position, "size": self.size}

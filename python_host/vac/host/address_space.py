@@ -141,13 +141,18 @@ class AddressSpace:
         return Window(self._allocation_slot, base, length, PERMISSION_READ | PERMISSION_WRITE)
 
     @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All that fills memory before the first tick: the image's segments and the shards that can be mapped."""
+        return tuple(self._segments)
+
+    @property
     def allocated(self) -> int:
         """Bytes that `alloc` has granted so far, in whole leaves."""
         return self._allocated
 
     def take_over(self, allocated: int) -> None:
-        """At least so much has been granted: by a run that is continued, or by the answers of a recording."""
-        if self._allocation_slot is None or allocated <= self._allocated:
+        """So much has been granted: by a run that is continued here."""
+        if self._allocation_slot is None:
             return
         self._allocated = allocated
         if self.paged:
@@ -156,7 +161,7 @@ class AddressSpace:
     def note_grant(self, window: Window) -> None:
         """A recording grants this window."""
         if window.slot == self._allocation_slot:
-            self.take_over(window.base + -(-window.length // LEAF_BYTES) * LEAF_BYTES)
+            self.take_over(max(self._allocated, window.base + -(-window.length // LEAF_BYTES) * LEAF_BYTES))
 
     def map(self, number: int, offset: int, length: int, permissions: int) -> Window | None:
         """A window onto a shard, or None when that was not granted."""

@@ -1,8 +1,8 @@
 """The system calls, as the host answers them.
 
-A call whose capability is missing is denied and traps. A call that is allowed but cannot be had (memory beyond the
-limit, a shard that was not granted, a device that takes no bytes) is refused: the program gets REFUSED and goes on.
-`read` gives at most MAX_READ_BYTES at once, fewer where fewer are there; `write` takes all.
+A call whose capability is missing, or that the policy forbids, is denied and traps. A call that is allowed but cannot
+be had (memory beyond the limit, a shard that was not granted, a device that takes no bytes) is refused: the program
+gets REFUSED and goes on. `read` gives at most MAX_READ_BYTES at once, fewer where fewer are there; `write` takes all.
 A pointer is checked as a load or store through its window would be, byte by byte: PERMISSION, then BOUNDS.
 """
 
@@ -16,17 +16,16 @@ from ..devices.entropy import Entropy
 from ..image.image import PERMISSION_READ, PERMISSION_WRITE, Window
 from ..isa.limits import CELL_BITS, WINDOWS
 from ..isa.ports import REFUSED, SYSTEM_CALLS
-from ..isa.traps import Trap
 from ..machine.protocol import Answer, Event
-from ..machine.state import State
 from .address_space import AddressSpace
 from .capabilities import CAPABILITY_OF_CALL, Capability
+from .gate import Gate
+from .guard import BEAMS, CLOCK, ENTROPY, MEMORY, NOT_GRANTED, Action, Denied, Resource, device_name
 
 MAX_READ_BYTES = 1 << 16
 """All that a call reads must be resident when it retires, on the smallest machine as well."""
 
 REFUSAL = Answer(REFUSED, refused=True)
-DENIAL = Answer(trap=Trap.DENIED)
 
 
 class SystemCalls:
@@ -40,6 +39,7 @@ class SystemCalls:
         clock: Clock,
         entropy: Entropy,
         granted: Capability,
+        gate: Gate,
     ) -> None:
         self._memory = memory
         self._devices = devices
@@ -47,6 +47,7 @@ class SystemCalls:
         self._clock = clock
         self._entropy = entropy
         self._granted = granted
+        self._gate = gate
         self._handlers: dict[str, Callable[..., Answer]] = {
             "read": self._read,
             "write": self._write,
@@ -57,54 +58,65 @@ class SystemCalls:
             "entropy_probe": self._entropy_probe,
         }
 
-    def answer(self, event: Event, state: State) -> Answer:
-        """Raises PointerTrap where a pointer traps, OSError where a device fails."""
+    def answer(self, event: Event) -> Answer:
+        """Raises PointerTrap where a pointer traps, Denied, OSError where a device fails."""
         name = SYSTEM_CALLS[event.number].name
         capability = CAPABILITY_OF_CALL.get(name)
         if capability and not capability & self._granted:
-            return DENIAL
-        return self._handlers[name](state, *event.arguments)
+            raise Denied(NOT_GRANTED)
+        return self._handlers[name](*event.arguments)
 
-    def _read(self, state: State, address: int, pointer: int, length: int) -> Answer:
+    def _device(self, address: int) -> tuple[Device, Resource]:
         device = self._devices(address)
         if device is None:
-            return DENIAL
-        slot, offset = self._memory.locate(state, pointer, length, PERMISSION_WRITE)
+            raise Denied(NOT_GRANTED)
+        return device, Resource("Device", device_name(address))
+
+    def _read(self, address: int, pointer: int, length: int) -> Answer:
+        device, resource = self._device(address)
+        slot, offset = self._memory.locate(self._gate.state, pointer, length, PERMISSION_WRITE)
+        self._gate.check(Action.READ, resource, length)
         data = device.read(min(length, MAX_READ_BYTES))
         if data is None:
             return REFUSAL
         return Answer(len(data), writes=((slot, offset, data),) if data else ())
 
-    def _write(self, state: State, address: int, pointer: int, length: int) -> Answer:
-        device = self._devices(address)
-        if device is None:
-            return DENIAL
-        slot, offset = self._memory.locate(state, pointer, length, PERMISSION_READ)
+    def _write(self, address: int, pointer: int, length: int) -> Answer:
+        device, resource = self._device(address)
+        slot, offset = self._memory.locate(self._gate.state, pointer, length, PERMISSION_READ)
+        self._gate.lets_out(slot, offset, length)
+        self._gate.check(Action.WRITE, resource, length)
         taken = device.write(self._memory.read(slot, offset, length))
         return REFUSAL if taken is None else Answer(taken)
 
-    def _alloc(self, state: State, index: int, length: int) -> Answer:
+    def _alloc(self, index: int, length: int) -> Answer:
+        self._gate.check(Action.ALLOC, MEMORY, length)
         return _granted(index, self._memory.allocate(length) if index < WINDOWS else None)
 
     def _map(
-        self, state: State, index: int, shard_low: int, shard_high: int, offset_low: int, offset_high: int,
-        length: int, permissions: int,
+        self, index: int, shard_low: int, shard_high: int, offset_low: int, offset_high: int, length: int,
+        permissions: int,
     ) -> Answer:  # fmt: skip
+        shard, offset = shard_high << CELL_BITS | shard_low, offset_high << CELL_BITS | offset_low
+        self._gate.check(Action.MAP, Resource("Shard", str(shard)), length, permissions)
         if index >= WINDOWS:
             return REFUSAL
-        shard, offset = shard_high << CELL_BITS | shard_low, offset_high << CELL_BITS | offset_low
         return _granted(index, self._memory.map(shard, offset, length, permissions))
 
-    def _sleep(self, state: State, ticks: int) -> Answer:
+    def _sleep(self, ticks: int) -> Answer:
+        self._gate.check(Action.SLEEP, CLOCK)
         self._clock.sleep(ticks)
         return Answer()
 
-    def _beam_emit(self, state: State, pointer: int, length: int) -> Answer:
-        slot, offset = self._memory.locate(state, pointer, length, PERMISSION_READ)
-        self._payloads.append((state.tick, self._memory.read(slot, offset, length)))
+    def _beam_emit(self, pointer: int, length: int) -> Answer:
+        slot, offset = self._memory.locate(self._gate.state, pointer, length, PERMISSION_READ)
+        self._gate.lets_out(slot, offset, length)
+        self._gate.check(Action.BEAM_EMIT, BEAMS, length)
+        self._payloads.append((self._gate.state.tick, self._memory.read(slot, offset, length)))
         return Answer()
 
-    def _entropy_probe(self, state: State) -> Answer:
+    def _entropy_probe(self) -> Answer:
+        self._gate.check(Action.ENTROPY_PROBE, ENTROPY)
         return Answer(self._entropy.next())
 
 
