@@ -23,6 +23,10 @@ class Residency(Protocol):
         """Installs every leaf of a range, both ends included; all of them are there when it returns."""
         ...
 
+    def take_departed(self) -> set[tuple[int, int]]:
+        """(slot, leaf) of those that came out of the machine since the last call, and may have changed in it."""
+        ...
+
 
 class HeldLeaves:
     """Everything in this process, a leaf at a time. When the engine has no room for another leaf, the one that has been
@@ -34,6 +38,7 @@ class HeldLeaves:
         self._resident: dict[tuple[int, int], None] = {}
         """Leaves that the machine holds, longest there first."""
         self._evicted: dict[tuple[int, int], Leaf] = {}
+        self._departed: set[tuple[int, int]] = set()
 
     def serve(self, slot: int, number: int) -> None:
         self._install(slot, number)
@@ -47,6 +52,10 @@ class HeldLeaves:
         for number in range(first, last + 1):
             if (slot, number) not in self._resident:
                 self._install(slot, number)
+
+    def take_departed(self) -> set[tuple[int, int]]:
+        departed, self._departed = self._departed, set()
+        return departed
 
     def touched(self) -> list[tuple[int, int]]:
         """(slot, leaf) of everything that may differ from the initial contents, sorted."""
@@ -71,5 +80,6 @@ class HeldLeaves:
                 oldest = next(iter(self._resident))
                 del self._resident[oldest]
                 self._evicted[oldest] = self._machine.evict(*oldest)
+                self._departed.add(oldest)
         self._resident[slot, number] = None
         self._evicted.pop((slot, number), None)

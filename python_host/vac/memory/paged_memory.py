@@ -54,6 +54,7 @@ class PagedMemory:
         """Leaves in an engine that is short of room, longest there first."""
         self._commitment: StateCommitment | None = None
         self._uncommitted: set[tuple[int, int]] = set()
+        self._departed: set[tuple[int, int]] = set()
 
     # ---- slots -----------------------------------------------------------------------------------------------------
 
@@ -162,6 +163,12 @@ class PagedMemory:
     def note_change(self, frame: Frame) -> None:
         """Leaves of the frame came out of the engine, and may have changed there."""
         self._uncommitted.add((frame.slot, frame.first_leaf // self._leaves))
+        self._departed.update((frame.slot, frame.first_leaf + index) for index in range(self._leaves))
+
+    def take_departed(self) -> set[tuple[int, int]]:
+        """(slot, leaf) of those that came out of the engine since the last call, and may have changed in it."""
+        departed, self._departed = self._departed, set()
+        return departed
 
     def state_root(self) -> bytes:
         """32 bytes that name the machine's state, with all of its memory. Raises PagingError.

@@ -1,0 +1,62 @@
+"""Residency over a memory map: what a machine does not hold comes out of the map, and the map can be exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..machine.protocol import Leaf, Machine, MachineError
+from .memory_map import MemoryMap, key_of
+
+
+class MappedLeaves:
+    """Serves one machine, which holds no leaf in the beginning. When the engine has no room for another leaf, the one
+    that has been there longest makes way and is kept here. `leaf` and `serve` raise StoreError where the map's source
+    fails."""
+
+    def __init__(self, machine: Machine, memory: MemoryMap) -> None:
+        self.memory = memory
+        self._machine = machine
+        self._resident: dict[tuple[int, int], None] = {}
+        """Leaves that the machine holds, longest there first."""
+        self._away: dict[tuple[int, int], Leaf] = {}
+        """Leaves that came out of it and may differ from the map."""
+
+    def serve(self, slot: int, number: int) -> None:
+        leaf = self.leaf(slot, number)
+        while True:
+            try:
+                self._machine.install(slot, number, leaf)
+                break
+            except MachineError:
+                if not self._resident:
+                    raise
+                oldest = next(iter(self._resident))
+                del self._resident[oldest]
+                self._away[oldest] = self._machine.evict(*oldest)
+        self._resident[slot, number] = None
+
+    def leaf(self, slot: int, number: int) -> Leaf:
+        if (slot, number) in self._resident:
+            return self._machine.read_leaf(slot, number)
+        return self._away.get((slot, number)) or self.memory.leaf(key_of(slot, number))
+
+    def make_resident(self, slot: int, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            if (slot, number) not in self._resident:
+                self.serve(slot, number)
+
+    def take_departed(self) -> set[tuple[int, int]]:
+        return set(self._away)
+
+    def settle(self, memory: MemoryMap) -> None:
+        """This map holds everything, what the machine changed included."""
+        self.memory = memory
+        self._away.clear()
+
+    def exchange(self, memory: MemoryMap, stale: Iterable[tuple[int, int]]) -> None:
+        """Another map from here on. stale: the leaves that may differ from it; the machine gives them back."""
+        for slot, number in stale:
+            if (slot, number) in self._resident:
+                self._machine.evict(slot, number)
+                del self._resident[slot, number]
+        self.settle(memory)

@@ -1,0 +1,1 @@
+"""Time travel: any tick of a run, backwards as well as forwards, and who wrote what is there."""
