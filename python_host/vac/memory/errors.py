@@ -47,3 +47,11 @@ class TierFormatError(PagingError):
 
 class ShardError(PagingError):
     """A shard that does not exist, exists already, or is frozen."""
+
+
+class PageLost(PagingError):
+    """A page was in an engine that does not give it back: its link failed, or its process. Nobody has it any more."""
+
+    def __init__(self, key: PageKey, reason: str) -> None:
+        super().__init__(f"{key} is lost with the engine that held it: {reason}")
+        self.key = key

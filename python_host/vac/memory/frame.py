@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from ..isa.limits import LEAF_BYTES
 from ..machine.protocol import Leaf, Machine
 from .address import PageKey, leaves_in
@@ -50,6 +52,11 @@ class Frame:
 
     def map_all(self, machine: Machine) -> None:
         """Gives every leaf to the engine and keeps no copy. Raises MachineError; what is mapped by then stays so."""
+        install_run: Callable[[int, int, Sequence[Leaf]], int] | None = getattr(machine, "install_run", None)
+        if install_run and not self.mapped:  # an engine behind a pipe takes them together
+            count = install_run(self.slot, self.first_leaf, [self.leaf(machine, i) for i in range(self._leaves)])
+            self.mapped.update(dict.fromkeys(range(count)))
+            self._sealed = None if count else self._sealed
         for index in range(self._leaves):
             self.map(machine, index)
         self._data = None
@@ -66,7 +73,11 @@ class Frame:
     def unmap_all(self, machine: Machine) -> None:
         """Takes every leaf back."""
         if len(self.mapped) == self._leaves:
-            leaves = [machine.evict(self.slot, self.first_leaf + index) for index in range(self._leaves)]
+            evict_run: Callable[[int, int, int], list[Leaf]] | None = getattr(machine, "evict_run", None)
+            if evict_run:
+                leaves = evict_run(self.slot, self.first_leaf, self._leaves)
+            else:
+                leaves = [machine.evict(self.slot, self.first_leaf + index) for index in range(self._leaves)]
             self.mapped.clear()
             self._data = b"".join(leaf.data for leaf in leaves)
             self._labels = bytearray(b"".join(leaf.labels.to_bytes(2, "little") for leaf in leaves))

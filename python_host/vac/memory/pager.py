@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from types import TracebackType
 
-from ..machine.protocol import Machine
+from ..link.session import LinkError
+from ..machine.protocol import Machine, MachineError
 from .address import DEFAULT_PAGE_BYTES, PageKey
-from .errors import PagingError
+from .errors import PageLost, PagingError
 from .frame import Frame
 from .page import Page
 from .page_store import PageStore
@@ -72,6 +75,17 @@ class Pager:
             is_ahead_in_background = self.store.is_durable
         self._ahead = ReadAhead(self.shards.read) if is_ahead_in_background else None
         self._contents: dict[bytes, int] = {}
+        self._lost: dict[PageId, PageLost] = {}
+        self.is_closed = False
+
+    @property
+    def machines(self) -> int:
+        """How many are attached."""
+        return len(self._memories)
+
+    def serves(self, memory: PagedMemory) -> bool:
+        """Whether this memory is one of this pager's."""
+        return self._memories.get(memory.number) is memory
 
     @property
     def frames(self) -> int:
@@ -107,6 +121,8 @@ class Pager:
     def frame_of(self, memory: PagedMemory, slot: int, number: int) -> Frame:
         """The frame of a page that the machine uses now; brings it in. Raises PagingError."""
         page = page_id(memory.number, slot, number)
+        if page in self._lost:
+            raise self._lost[page]
         self._write_out()
         self._take_in(page)
         frame = self._frames.get(page)
@@ -136,6 +152,8 @@ class Pager:
     def current_page(self, memory: PagedMemory, slot: int, number: int) -> Page:
         """A page as it is now, without giving it a frame. Raises PagingError."""
         page = page_id(memory.number, slot, number)
+        if page in self._lost:
+            raise self._lost[page]
         frame = self._frames.get(page)
         if frame is not None:
             return frame.page(memory.machine)
@@ -249,9 +267,13 @@ class Pager:
                 self._ahead.drop(page)
             return
         memory = self._memories[page[0]]
-        frame.unmap_all(memory.machine)
-        content = frame.page(memory.machine)
         memory.statistics.evictions += 1
+        try:
+            frame.unmap_all(memory.machine)
+            content = frame.page(memory.machine)
+        except (LinkError, MachineError) as error:  # another machine needs the frame, and is not to suffer for it
+            LOG.warning("%s", self._lost.setdefault(page, PageLost(frame.key, str(error))))
+            return
         memory.note_change(frame)
         if content.hash != frame.hash:
             self._leaving[page] = frame.key, content
@@ -286,7 +308,8 @@ class Pager:
             frame = self._frames.get(page)
             if frame is not None and frame.mapped and page not in kept:
                 memory = self._memories[page[0]]
-                frame.unmap_all(memory.machine)
+                with suppress(LinkError, MachineError):  # said when it has to go
+                    frame.unmap_all(memory.machine)
                 memory.note_change(frame)
 
     # ---- gangs -----------------------------------------------------------------------------------------------------
@@ -347,8 +370,11 @@ class Pager:
         """The machine has ended: its frames are free, and its private shards are forgotten."""
         self.settle()
         for page in [page for page in self._frames if page[0] == memory.number]:
-            self._frames[page].unmap_all(memory.machine)
-            del self._frames[page]
+            frame = self._frames.pop(page)
+            with suppress(LinkError, MachineError):  # what an engine does not give back is not needed any more either
+                frame.unmap_all(memory.machine)
+        for page in [page for page in self._lost if page[0] == memory.number]:
+            del self._lost[page]
         for page in [page for page in self._leaving if page[0] == memory.number]:
             del self._leaving[page]
         self.policy.forget(memory.number)
@@ -357,10 +383,34 @@ class Pager:
             self.shards.discard(shard)
 
     def close(self) -> None:
-        """Writes back every machine's pages and closes the tiers."""
+        """Writes back every machine's pages and closes the tiers. Can be called again, also after a PagingError.
+
+        What an engine does not give back (its link failed) is left out.
+        """
+        if self.is_closed:
+            return
         self.settle()
         for memory in self._memories.values():
-            self.write_back(memory)
+            with suppress(LinkError, MachineError):
+                self.write_back(memory)
         if self._ahead:
             self._ahead.close()
         self.store.close()
+        self.is_closed = True
+
+    def __enter__(self) -> Pager:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Pager:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:  # fmt: skip
+        """Closes while other tasks go on: the last pages may have a long way."""
+        import asyncio
+
+        await asyncio.to_thread(self.close)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from ..engines.registry import create_machine
 from ..image.image import Image
+from ..link.session import LinkError
 from ..machine.protocol import Answer, Leaf, Machine, MachineError, Stop
 from ..machine.state import State
+from .state_copy import copy_of
 
 
 class Executor(Protocol):
@@ -17,8 +19,8 @@ class Executor(Protocol):
 
     keeps_beams: bool
 
-    def machine(self) -> Machine:
-        """One more machine, without memory. Raises EngineError, MachineError."""
+    def machine(self, name: str = "") -> Machine:
+        """One more machine, without memory. name: for errors that speak of it. Raises EngineError, MachineError."""
         ...
 
 
@@ -29,7 +31,7 @@ class OneEach:
         self.keeps_beams = keeps_beams
         self._engine = engine
 
-    def machine(self) -> Machine:
+    def machine(self, name: str = "") -> Machine:
         if isinstance(self._engine, str):
             return create_machine(self._engine, self.keeps_beams)
         return self._engine()
@@ -41,6 +43,9 @@ class SharedCore:
 
     core: any engine; what it holds is dropped. keeps_beams: must be what the core was made with. switches: times that
     the core was given to another machine.
+
+    When the link to the core fails, nobody knows what it holds: it is given to nobody any more, and every machine that
+    wants it gets a LinkError. The one that had it is lost; the others are saved here, and can move.
     """
 
     def __init__(self, core: Machine, *, keeps_beams: bool = False) -> None:
@@ -48,10 +53,11 @@ class SharedCore:
         self.keeps_beams = keeps_beams
         self.switches = 0
         self._holder: TimeSlicedMachine | None = None
+        self._failure: LinkError | None = None
         for key in core.leaves():
             core.evict(*key)
 
-    def machine(self) -> Machine:
+    def machine(self, name: str = "") -> Machine:
         return TimeSlicedMachine(self)
 
     def is_held_by(self, machine: TimeSlicedMachine) -> bool:
@@ -60,14 +66,26 @@ class SharedCore:
     def give_to(self, machine: TimeSlicedMachine) -> None:
         """Saves whoever has the core, and restores this machine on it. Raises MachineError when the core has no room
         for its leaves; nobody has the core then, and nothing is lost."""
+        if self._failure:
+            raise LinkError(f"the link to the shared core has failed ({self._failure}); move the machine elsewhere")
         if self._holder is machine:
             return
-        if self._holder:
-            self._holder.save(self.core)
-            self._holder = None
-        machine.restore(self.core)
+        with self.watched():
+            if self._holder:
+                self._holder.save(self.core)
+                self._holder = None
+            machine.restore(self.core)
         self._holder = machine
         self.switches += 1
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """The core is of no use any more once its link fails in here."""
+        try:
+            yield
+        except LinkError as error:
+            self._failure = error
+            raise
 
 
 class TimeSlicedMachine:
@@ -105,6 +123,11 @@ class TimeSlicedMachine:
         self._leaves.clear()
 
     @property
+    def is_saved(self) -> bool:
+        """Whether all of it is here, whatever becomes of the core."""
+        return self._core is None
+
+    @property
     def _core(self) -> Machine | None:
         return self._shared.core if self._shared.is_held_by(self) else None
 
@@ -118,7 +141,8 @@ class TimeSlicedMachine:
 
     def run(self, until_tick: int) -> Stop:
         self._shared.give_to(self)
-        return self._shared.core.run(until_tick)
+        with self._shared.watched():
+            return self._shared.core.run(until_tick)
 
     def answer(self, answer: Answer) -> None:
         if self._core is None:
@@ -128,10 +152,7 @@ class TimeSlicedMachine:
     def state(self) -> State:
         if self._core:
             return self._core.state()
-        saved = self._state
-        return replace(
-            saved, cells=[*saved.cells], labels=[*saved.labels], windows=[*saved.windows], sqi=replace(saved.sqi)
-        )
+        return copy_of(self._state)
 
     def set_state(self, state: State) -> None:
         self._shared.give_to(self)

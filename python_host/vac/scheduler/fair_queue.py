@@ -28,14 +28,15 @@ class _Client:
 
 
 class FairQueue:
-    """slice_ticks: length of the slices that deadlines reckon with, 1 and more; it also bounds the lag, in ticks, that
-    a client takes along when it leaves, or when its weight changes. Ties go to the smaller client number.
+    """slice_ticks: length of the slices that deadlines reckon with, 1 and more. lag_slices: bounds the lag that a
+    client brings and takes along, or keeps when its weight changes. Ties go to the smaller client number.
     """
 
-    def __init__(self, slice_ticks: int) -> None:
+    def __init__(self, slice_ticks: int, lag_slices: int = 1) -> None:
         if slice_ticks < 1:
             raise ValueError(f"slices of {slice_ticks} ticks; give 1 or more")
         self.slice_ticks = slice_ticks
+        self._most_lag = lag_slices * slice_ticks * _TICK
         self._clients: dict[int, _Client] = {}
         self._weights = 0
         self._weighted_times = 0
@@ -54,6 +55,11 @@ class FairQueue:
         return client in self._clients
 
     @property
+    def weights(self) -> int:
+        """Of all clients together."""
+        return self._weights
+
+    @property
     def ideal_time(self) -> int:
         """Virtual time of an engine that served all clients at once, each by its weight: never goes back."""
         return self._ideal
@@ -61,6 +67,10 @@ class FairQueue:
     def service_time(self, ticks: int, weight: int) -> int:
         """Virtual time that a service takes."""
         return ticks * _TICK // weight
+
+    def service_ticks(self, time: int, weight: int) -> int:
+        """Ticks of service that take this virtual time, rounded down."""
+        return time * weight // _TICK
 
     def lag(self, client: int) -> int:
         """Ticks that the client is owed, rounded down; negative when it has had more than its share."""
@@ -82,7 +92,7 @@ class FairQueue:
         self._enter(client)
 
     def leave(self, client: int) -> int:
-        """Takes a client out, also the one that was picked last. Returns its lag in ticks, within one slice."""
+        """Takes a client out, also the one that was picked last. Returns its lag in ticks, within `lag_slices`."""
         each = self._clients[client]
         lag = self._bounded(each.weight * (self._time() - each.time))
         self._drop(client)
@@ -132,8 +142,7 @@ class FairQueue:
         return time * self._weights <= self._weighted_times
 
     def _bounded(self, lag: int) -> int:
-        most = self.slice_ticks * _TICK
-        return max(-most, min(lag, most))
+        return max(-self._most_lag, min(lag, self._most_lag))
 
     def _add(self, client: int, weight: int, time: int) -> None:
         self._clients[client] = _Client(weight, time, time + self.service_time(self.slice_ticks, weight))

@@ -9,7 +9,7 @@ from .errors import QuotaError
 
 
 class StopCause(Enum):
-    """Why a machine is not run any more. All but the first two and FAILED can be continued."""
+    """Why a machine is not run any more. All but the first two and FAILED can be continued, LINK only sometimes."""
 
     HALTED = "halted"
     TRAPPED = "trapped"
@@ -20,6 +20,11 @@ class StopCause(Enum):
     DEADLINE = "deadline passed"
     PAGING = "a tier of memory failed"
     """Nothing is lost; continuing tries again."""
+    WORKER = "its worker process ended"
+    """Nothing is lost; continuing builds the engine in another process."""
+    LINK = "the link to its engine failed"
+    """What the engine held is lost with it. A machine that was saved when the link to a shared core failed can be moved
+    to another executor and continued."""
     FAILED = "the engine failed"
 
     @property

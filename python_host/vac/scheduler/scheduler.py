@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
 
@@ -14,10 +15,11 @@ from ..memory.pager import Pager
 from .accounts import Report
 from .errors import MachineEnded, QuotaError, SchedulerClosed, SchedulerError
 from .executors import Executor, OneEach
-from .fair_queue import FairQueue
 from .gangs import Gangs
 from .guarded_machine import GuardedMachine
+from .lanes import Lane, Lanes
 from .quota import Quota
+from .remote_machine import RemoteMachine
 from .virtual_machine import VirtualMachine
 
 DEFAULT_SLICE_TICKS = 10_000
@@ -30,12 +32,14 @@ class Scheduler:
     """Shares engines between machines by their weights; no machine can tell.
 
     executor: where machines run unless they are added with another; by default each has a fast engine that keeps no
-    beams. pager: of machines that are added as images; only as many run at a time as their working sets fit into it.
-    slice_ticks: 1 and more. turn_slices: slices that a machine of weight 1 has before it makes way for those that wait
-    for frames. The order of slices depends on ticks and states alone, never on the time of day.
+    beams. A `WorkerPool` runs as many slices at a time as it has processes. pager: of machines that are added as
+    images; only as many run at a time as their working sets fit into it. It must be open, and serve no machine that
+    this scheduler does not know. slice_ticks: 1 and more. turn_slices: slices that a machine of weight 1 has before it
+    makes way for those that wait for frames. Without worker processes the order of slices depends on ticks and states
+    alone, never on the time of day.
 
     Not for use by two threads at a time. As a context manager it takes its machines off the pager at the end.
-    Raises ValueError.
+    Raises ValueError, and SchedulerError for a pager that will not do.
     """
 
     def __init__(
@@ -48,19 +52,22 @@ class Scheduler:
     ) -> None:
         if turn_slices < 1:
             raise ValueError(f"turns of {turn_slices} slices; give 1 or more")
+        if pager is not None:
+            _check_pager(pager)
         self.clock = 0
         """Ticks that all machines together have run."""
         self.machines: list[VirtualMachine] = []
         self._executor = executor or OneEach()
         self._pager = pager
         self._slice_ticks = slice_ticks
-        self._queue = FairQueue(slice_ticks)
+        self._lanes = Lanes(slice_ticks)
         self._gangs = Gangs(pager, turn_slices * slice_ticks) if pager else None
         self._lags: dict[int, int] = {}
         self._ready_since: dict[int, int] = {}
         self._ideal_since: dict[int, int] = {}
         self._ideal: dict[int, int] = {}
         self._served: dict[int, int] = {}
+        self._ticks_before: dict[int, int] = {}
         self._is_interrupted = False
         self._is_closed = False
 
@@ -86,18 +93,26 @@ class Scheduler:
         quota = quota or Quota()
         quota.check()
         executor = executor or self._executor
-        machine = GuardedMachine(executor.machine())
-        if isinstance(program, Image):
-            host = Host(machine, program, **{"pager": self._pager, **host_options})
-        elif host_options:
+        if host_options and not isinstance(program, Image):
             raise SchedulerError(f"{', '.join(host_options)}: of no use where `program` makes the host itself")
-        else:
-            host = program(machine)
         number = len(self.machines)
-        vm = VirtualMachine(
-            number, name or f"vm{number}", machine, host, quota,
-            pager=self._pager, keeps_beams=executor.keeps_beams, on_beams=on_beams,
-        )  # fmt: skip
+        name = name or f"vm{number}"
+        machine = GuardedMachine(executor.machine(name))
+        try:
+            if isinstance(program, Image):
+                host = Host(machine, program, **{"pager": self._pager, **host_options})
+            else:
+                host = program(machine)
+            if host.memory.paged and (self._pager is None or not self._pager.serves(host.memory.paged)):
+                raise SchedulerError(f"the memory of {name} is under another pager; give the scheduler that one")
+            vm = VirtualMachine(
+                number, name, machine, host, quota,
+                pager=self._pager, keeps_beams=executor.keeps_beams, on_beams=on_beams,
+            )  # fmt: skip
+        except BaseException:
+            if isinstance(machine.engine, RemoteMachine):
+                machine.engine.release()
+            raise
         self.machines.append(vm)
         self._ideal[number] = self._served[number] = 0
         self._arrive(vm)
@@ -111,7 +126,7 @@ class Scheduler:
         self._check_open()
         if vm.stop is None:
             raise SchedulerError(f"{vm.name} has not stopped")
-        if vm.stop.is_final:
+        if vm.stop.is_final or vm.machine.is_lost:
             raise MachineEnded(f"{vm.name} cannot go on: {vm.stop.value}")
         new = quota or vm.quota
         new.check()
@@ -128,7 +143,16 @@ class Scheduler:
         self._check_open()
         if executor.keeps_beams != vm.keeps_beams:
             raise SchedulerError(f"{vm.name} cannot move: beams are kept on one side only")
-        vm.move_to(executor.machine())
+        lane = self._lanes.lane_of(vm) if vm in self._lanes else None
+        if lane and lane.running is vm:
+            self._wait_for(lane)
+        is_queued = vm in self._lanes
+        lag = self._lanes.leave(vm) if is_queued else 0
+        try:
+            vm.move_to(executor.machine(vm.name))
+        finally:
+            if is_queued:
+                self._lanes.join(vm, lag)
 
     # ---- running -------------------------------------------------------------------------------------------------
 
@@ -145,13 +169,21 @@ class Scheduler:
         beams, raises comes out of here, and `run` can be called again. Raises SchedulerClosed.
         """
         self._check_open()
-        slices = 0
-        self._admit()
-        while len(self._queue) and not self._is_interrupted and (until is None or self.clock < until):
-            self._run_slice()
-            slices += 1
-            if on_progress and slices % progress_slices == 0:
-                on_progress(self.report())
+        slices = shown = 0
+        try:
+            self._admit()
+            while len(self._lanes):
+                is_over = self._is_interrupted or (until is not None and self.clock >= until)
+                slices += self._run_slices(starts=not is_over)
+                if is_over and not self._lanes.running():
+                    break
+                if on_progress and slices - shown >= progress_slices:
+                    shown = slices
+                    on_progress(self.report())
+        finally:
+            for lane in self._lanes.running():
+                if lane.running:
+                    self._cut_short(lane.running)
         self._is_interrupted = False
         return self.report()
 
@@ -162,9 +194,7 @@ class Scheduler:
     def report(self) -> Report:
         """Accounts as of now."""
         for vm in self.machines:
-            ideal = self._ideal[vm.number]
-            if vm.number in self._queue:
-                ideal += self._queue.ideal_time - self._ideal_since[vm.number]
+            ideal = self._ideal_time(vm)
             vm.account.weighted_share = self._served[vm.number] / ideal if ideal else 1.0
         runnable = sum(vm.stop is None for vm in self.machines)
         return Report(self.clock, runnable, tuple(replace(vm.account) for vm in self.machines))
@@ -194,25 +224,82 @@ class Scheduler:
         if self._is_closed:
             raise SchedulerClosed("the scheduler is closed")
 
-    def _run_slice(self) -> None:
-        number = self._queue.pick()
-        vm = self.machines[number]
+    def _ideal_time(self, vm: VirtualMachine) -> int:
+        ideal = self._ideal[vm.number]
+        if vm in self._lanes:
+            ideal += self._lanes.ideal_time - self._ideal_since[vm.number]
+        return ideal
+
+    def _owed(self, vm: VirtualMachine) -> int:
+        return self._ideal_time(vm) - self._served[vm.number]
+
+    def _run_slices(self, *, starts: bool) -> int:
+        """Runs a slice here, and goes on with those of the worker processes; returns how many have ended. starts:
+        whether new ones begin."""
+        ended = 0
+        for lane in list(self._lanes):
+            if lane.running is None and starts and len(lane.queue):
+                self._begin(lane)
+                ended += self._advance(lane)
+        if self._lanes.is_balance_due():
+            self._lanes.balance({vm.number: self._owed(vm) for vm in self.machines if vm in self._lanes})
+        under_way = self._lanes.running()
+        ready = [lane for lane in under_way if _is_ready(lane)]
+        if under_way and not ready and not ended:
+            wait([lane.slot.process.pipe for lane in under_way if lane.slot])
+            ready = [lane for lane in under_way if _is_ready(lane)]
+        for lane in ready:
+            ended += lane.running is not None and self._advance(lane)  # another one's end may have ended it
+        return ended
+
+    def _begin(self, lane: Lane) -> None:
+        number = lane.queue.pick()
+        vm = lane.running = self.machines[number]
         gap = self.clock - self._ready_since[number]
         account = vm.account
         account.waits += gap > 0
         account.waited += gap
         account.largest_gap = max(account.largest_gap, gap)
-        before = account.ticks
+        self._ticks_before[number] = account.ticks
+        vm.begin_slice(self._slice_ticks, self.clock)
+
+    def _advance(self, lane: Lane) -> bool:
+        """Goes on with the slice of this lane; whether it has ended."""
+        vm = lane.running
+        assert vm
+        is_over = True
         try:
-            vm.run_slice(self._slice_ticks, self.clock)
+            is_over = vm.advance()
         finally:
-            used = account.ticks - before
-            self.clock += used
-            self._ready_since[number] = self.clock
-            self._served[number] += self._queue.service_time(used, vm.weight)
-            is_due = account.slices % _SLICES_BETWEEN_WEIGHTS == 0
-            self._queue.charge(number, used, vm.reweigh() if is_due and vm.stop is None else None)
-            self._settle(vm)
+            if is_over:
+                self._end(vm)
+        return is_over
+
+    def _wait_for(self, lane: Lane) -> None:
+        while lane.running:
+            assert lane.slot
+            if not _is_ready(lane):
+                wait([lane.slot.process.pipe])
+            self._advance(lane)
+
+    def _cut_short(self, vm: VirtualMachine) -> None:
+        """Ends a slice that is under way where the worker stops."""
+        vm.cut_short()
+        self._charge(vm)
+
+    def _end(self, vm: VirtualMachine) -> None:
+        self._charge(vm)
+        self._settle(vm)
+
+    def _charge(self, vm: VirtualMachine) -> None:
+        """Accounts for a slice."""
+        account, number = vm.account, vm.number
+        used = account.ticks - self._ticks_before[number]
+        self.clock += used
+        self._ready_since[number] = self.clock
+        self._served[number] += self._lanes.service_time(used, vm.weight)
+        is_due = account.slices % _SLICES_BETWEEN_WEIGHTS == 0
+        self._lanes.charge(vm, used, vm.reweigh() if is_due and vm.stop is None else None)
 
     def _settle(self, vm: VirtualMachine) -> None:
         """Makes way for others after a slice."""
@@ -240,9 +327,27 @@ class Scheduler:
                 self._join(vm)
 
     def _join(self, vm: VirtualMachine) -> None:
-        self._queue.join(vm.number, vm.weight, self._lags.pop(vm.number, 0))
-        self._ideal_since[vm.number] = self._queue.ideal_time
+        self._lanes.join(vm, self._lags.pop(vm.number, 0))
+        self._ideal_since[vm.number] = self._lanes.ideal_time
 
     def _retire(self, vm: VirtualMachine) -> None:
-        self._lags[vm.number] = self._queue.leave(vm.number)
-        self._ideal[vm.number] += self._queue.ideal_time - self._ideal_since[vm.number]
+        if self._lanes.lane_of(vm).running is vm:
+            self._cut_short(vm)
+        self._lags[vm.number] = self._lanes.leave(vm)
+        self._ideal[vm.number] += self._lanes.ideal_time - self._ideal_since[vm.number]
+
+
+def _is_ready(lane: Lane) -> bool:
+    return lane.running is None or lane.running.remote is None or lane.running.remote.is_ready()
+
+
+def _check_pager(pager: Pager) -> None:
+    if not isinstance(pager, Pager):
+        raise SchedulerError(f"a {type(pager).__name__} is no pager")
+    if pager.is_closed:
+        raise SchedulerError("the pager is closed; open its store again and make a new one")
+    if pager.machines:
+        raise SchedulerError(
+            f"the pager serves {pager.machines} machines already, whose frames admission could not reckon with; "
+            f"give the scheduler a pager of its own"
+        )

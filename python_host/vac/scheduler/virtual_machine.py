@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
+from ..engines.registry import EngineError
 from ..host.input_log import ReplayError
 from ..host.session import Host
+from ..link.session import LinkError
 from ..machine.protocol import Machine, MachineError, PageMiss, Stop, StopReason
 from ..memory.address import leaves_in
 from ..memory.errors import PagingError
 from ..memory.pager import Pager
 from .accounts import Account
+from .errors import WorkerLost
 from .guarded_machine import GuardedMachine
 from .quota import Quota, StopCause
+from .remote_machine import RemoteMachine, SliceUnderway
 from .weight import weight_of
 
 _CAUSES = {StopReason.HALTED: StopCause.HALTED, StopReason.TRAPPED: StopCause.TRAPPED, StopReason.TICK: None}
@@ -26,7 +31,7 @@ class _QuotaReached(Exception):
 
 class VirtualMachine:
     """Made by `Scheduler.add`. host: for its console, payloads, memory and input log. error: what a machine with the
-    cause PAGING or FAILED met. account: what it got so far. weight: now, in units of `weight.ONE`."""
+    cause PAGING, WORKER, LINK or FAILED met. account: what it got so far. weight: now, in units of `weight.ONE`."""
 
     def __init__(
         self,
@@ -54,6 +59,9 @@ class VirtualMachine:
         self._beams: list[bytes] = []
         self._beam_count = 0
         self._tick = machine.state().tick
+        self._until: int | None = None
+        """Tick at which the slice ends that is being run."""
+        self._clock = 0
         self._answered_before = 0
         machine.guard = self._guard
 
@@ -98,14 +106,13 @@ class VirtualMachine:
             return StopCause.BEAMS
         return None
 
-    def run_slice(self, ticks: int, clock: int) -> int:
-        """Runs up to so many ticks, fewer where a quota ends before; returns how many. Sets `stop` when it is over.
-
-        Raises what a consumer of beams raises, and what no engine should; the machine can go on after that.
-        """
+    def begin_slice(self, ticks: int, clock: int) -> None:
+        """A slice of so many ticks, fewer where a quota ends before; `advance` runs it. Sets `stop` where not one tick
+        is left."""
+        self._clock, self._until = clock, None
         if (cause := self.quota_cause(clock)) is not None:
             self.account.stop = cause
-            return 0
+            return
         limits = [ticks]
         if self.quota.deadline is not None:
             limits.append(self.quota.deadline - clock)
@@ -113,31 +120,74 @@ class VirtualMachine:
             limits.append(self.quota.max_ticks - self.account.ticks)
         if self.quota.max_beams is not None and self._keeps_beams:
             limits.append(self.quota.max_beams - self._beam_count)
-        until, cause = self._tick + min(limits), None
+        self._until = self._tick + min(limits)
         self._answered_before = self.machine.answered
+
+    def advance(self) -> bool:
+        """Goes on with the slice; True when it is over, False where a worker process is still at it. Sets `stop`.
+
+        Raises what a consumer of beams raises, and what no engine should; the slice is over and the machine can go on
+        after that.
+        """
+        if self._until is None:
+            return True
+        cause = None
         try:
-            cause = _CAUSES[self.host.run(until).reason]
+            if self.remote:
+                self.remote.blocks = False
+            cause = _CAUSES[self.host.run(self._until).reason]
+        except SliceUnderway:
+            return False
         except _QuotaReached as reached:
             cause = reached.cause
         except PagingError as error:
             cause, self.error = StopCause.PAGING, error
-        except (MachineError, ReplayError) as error:
+        except WorkerLost as error:
+            cause, self.error = StopCause.WORKER, error
+        except LinkError as error:
+            cause, self.error = StopCause.LINK, error
+        except (MachineError, ReplayError, EngineError) as error:
             cause, self.error = StopCause.FAILED, error
-        finally:
-            used = self._count(until)
+        except BaseException:
+            self.cut_short()
+            raise
+        used = self._count(cause)
         self.account.stop = cause
-        self._collect_beams()
-        self.account.stop = cause or self.quota_cause(clock + used)
-        return used
+        if cause is not StopCause.LINK:
+            self._collect_beams()
+        self.account.stop = cause or self.quota_cause(self._clock + used)
+        return True
+
+    def cut_short(self) -> None:
+        """Ends the slice where its engine stands, without serving what that waits for."""
+        if self._until is not None:
+            self._count(None)
+
+    @property
+    def remote(self) -> RemoteMachine | None:
+        """Its engine, where that is in a worker process."""
+        engine = self.machine.engine
+        return engine if isinstance(engine, RemoteMachine) else None
 
     def reweigh(self) -> int:
-        """Its weight by its present state."""
-        self.weight = weight_of(self.machine.state().sqi)
+        """Its weight by its present state; the old one where its engine cannot say."""
+        with suppress(LinkError, MachineError, EngineError):
+            self.weight = weight_of(self.machine.state().sqi)
         return self.weight
 
-    def _count(self, until: int) -> int:
+    def _count(self, cause: StopCause | None) -> int:
         # Reading the whole state costs more than a slice on a fast engine; a plain stop tells the tick as well.
-        now = until if self.machine.last_reason is StopReason.TICK else self.machine.state().tick
+        assert self._until is not None
+        now, self._until = self._until, None
+        if self.remote:
+            self.remote.blocks = True
+        if self.machine.last_reason is not StopReason.TICK:
+            try:
+                now = self.machine.state().tick
+            except (LinkError, MachineError, EngineError) as error:
+                if cause not in (StopCause.LINK, StopCause.FAILED):
+                    self.account.stop, self.error = StopCause.FAILED, error
+                now = self._tick
         used, self._tick = now - self._tick, now
         self.account.ticks += used
         self.account.slices += 1
