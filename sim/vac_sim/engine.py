@@ -3,29 +3,25 @@
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vac.image.image import Image, Window
+from vac.image.image import Image
 from vac.isa.beam import BEAM_BYTES
-from vac.isa.limits import LEAF_BITS, LEAF_BYTES, STACK_RAM_CELLS, WINDOWS
-from vac.isa.ports import SYSTEM_CALLS
-from vac.isa.sqi import Sqi
+from vac.isa.limits import LEAF_BITS, LEAF_BYTES
 from vac.isa.state_map import (
-    LABEL_RAM_BASE,
     REGISTER_BASE,
     STACK_RAM_BASE,
-    WINDOW_BASE,
     BeamControlBit,
     HostRegister,
     StopCode,
-    WindowWord,
 )
-from vac.isa.table import BY_MNEMONIC
 from vac.isa.traps import Trap
-from vac.machine.protocol import Answer, Event, EventKind, Leaf, MachineError, PageMiss, Stop, StopReason
+from vac.machine.host_port import SPANS, Segment, request_of, state_of, state_segments, window_segment
+from vac.machine.protocol import Answer, Event, Leaf, MachineError, OutOfFrames, PageMiss, Stop, StopReason
 from vac.machine.state import State, Status
 from vac_hdl.config import SIMULATION, CoreConfig
 
@@ -37,30 +33,13 @@ _HANG_CYCLES = 1 << 20
 """More cycles than this without a stop or a retired instruction mean that the core hangs."""
 _BUDGET_MAX = (1 << 32) - 1
 
-_STATE_LENGTHS = (STACK_RAM_CELLS, STACK_RAM_CELLS, 4 * (WINDOWS + 1), len(HostRegister))
-_STATE_ADDRESSES = np.concatenate(
-    [
-        np.arange(base, base + length, dtype=np.uint32)
-        for base, length in zip(
-            (STACK_RAM_BASE, LABEL_RAM_BASE, WINDOW_BASE, REGISTER_BASE), _STATE_LENGTHS, strict=True
-        )
-    ]
-)
-_STATE_PARTS = [(sum(_STATE_LENGTHS[:part]), sum(_STATE_LENGTHS[: part + 1])) for part in range(len(_STATE_LENGTHS))]
+_STATE_ADDRESSES = np.concatenate([np.arange(base, base + count, dtype=np.uint32) for base, count in SPANS])
+_STATE_PARTS = list(pairwise(accumulate((count for _, count in SPANS), initial=0)))
 """Everything that a `State` is made of, and where each of its parts begins and ends in what is read."""
-
-
-def _window_of(words: list[int]) -> Window:
-    grant = words[WindowWord.GRANT]
-    return Window(grant >> 8, words[WindowWord.BASE], words[WindowWord.LENGTH], grant & 0xFF)
 
 
 class CoreHung(MachineError):
     """The core neither stopped nor retired an instruction for a million cycles."""
-
-
-class OutOfFrames(MachineError):
-    """Every frame holds a leaf; one has to be evicted first."""
 
 
 @dataclass
@@ -80,13 +59,6 @@ class RtlOptions:
     stall_256: int = 0
     seed: int = 1
     traced: bool = False
-
-
-_EVENT_KINDS = {
-    BY_MNEMONIC["in"].opcode: EventKind.DEVICE_IN,
-    BY_MNEMONIC["out"].opcode: EventKind.DEVICE_OUT,
-    BY_MNEMONIC["sys"].opcode: EventKind.SYSTEM_CALL,
-}
 
 
 class RtlMachine:
@@ -167,7 +139,7 @@ class RtlMachine:
             self._poke(slot, offset, data)
         for index, window in answer.windows:
             window.check()
-            self._write_window(index, window)
+            self._write_segments([window_segment(index, window)])
         self._write_register(HostRegister.ANSWER_VALUE, answer.value & 0xFFFFFFFF)
         self._write_register(HostRegister.ANSWER_FLAGS, 1 | answer.refused << 1)
         self._write_register(HostRegister.BUDGET, 1)
@@ -179,78 +151,15 @@ class RtlMachine:
     def state(self) -> State:
         words = self._read_many(_STATE_ADDRESSES)
         cells, labels, windows, registers = (words[start:end] for start, end in _STATE_PARTS)
-
-        def wide(low: HostRegister) -> int:
-            return registers[low] | registers[low + 1] << 32
-
-        sqi = Sqi(
-            coherence=registers[HostRegister.COHERENCE],
-            entropy=registers[HostRegister.ENTROPY],
-            drift=registers[HostRegister.DRIFT],
-            mispredictions=registers[HostRegister.MISPREDICTIONS],
-            distance=registers[HostRegister.DISTANCE],
-            refusals=registers[HostRegister.REFUSALS],
-            history=registers[HostRegister.HISTORY],
-            last_emit=registers[HostRegister.LAST_EMIT],
-        )
-        return State(
-            pc=registers[HostRegister.PC],
-            tick=wide(HostRegister.TICK_LOW),
-            status=self._status,
-            trap=self._trap,
-            sp=registers[HostRegister.SP],
-            rp=registers[HostRegister.RP],
-            fp=registers[HostRegister.FP],
-            cells=cells,
-            labels=labels,
-            windows=[_window_of(windows[4 * index : 4 * index + 4]) for index in range(WINDOWS + 1)],
-            code_length=registers[HostRegister.CODE_LENGTH],
-            has_labels=bool(registers[HostRegister.FLAGS] & 1),
-            sqi=sqi,
-            cone_in=wide(HostRegister.CONE_IN_LOW),
-            cone_out=wide(HostRegister.CONE_OUT_LOW),
-            joins=registers[HostRegister.JOINS],
-            digest=wide(HostRegister.DIGEST_LOW),
-        )
+        if not self.options.config.label_bits:
+            labels = [0] * len(cells)
+        return state_of(cells, labels, windows, registers, self._status, self._trap)
 
     def set_state(self, state: State) -> None:
-        if state.has_labels and not self.options.config.label_bits:
-            raise MachineError("the image declares labels, and this build of the core has none")
-        if state.digest is None:
-            raise MachineError("the state has no digest, and the core always has; replay from one that has")
-        sqi = state.sqi
-        registers: list[tuple[int, int]] = [
-            (HostRegister.PC, state.pc),
-            (HostRegister.SP, state.sp),
-            (HostRegister.RP, state.rp),
-            (HostRegister.FP, state.fp),
-            (HostRegister.CODE_LENGTH, state.code_length),
-            (HostRegister.FLAGS, int(state.has_labels)),
-            (HostRegister.COHERENCE, sqi.coherence),
-            (HostRegister.ENTROPY, sqi.entropy),
-            (HostRegister.DRIFT, sqi.drift),
-            (HostRegister.MISPREDICTIONS, sqi.mispredictions),
-            (HostRegister.DISTANCE, sqi.distance),
-            (HostRegister.REFUSALS, sqi.refusals),
-            (HostRegister.HISTORY, sqi.history),
-            (HostRegister.LAST_EMIT, sqi.last_emit),
-            (HostRegister.JOINS, state.joins),
-            (HostRegister.ANSWER_FLAGS, 0),
-        ]
-        for register, value in (
-            (HostRegister.TICK_LOW, state.tick),
-            (HostRegister.CONE_IN_LOW, state.cone_in),
-            (HostRegister.CONE_OUT_LOW, state.cone_out),
-            (HostRegister.DIGEST_LOW, state.digest),
-        ):
-            registers += [(register, value & 0xFFFFFFFF), (register + 1, value >> 32)]
-        writes = [(REGISTER_BASE + register, value) for register, value in registers]
-        writes += [(STACK_RAM_BASE + index, value) for index, value in enumerate(state.cells)]
-        if self.options.config.label_bits:
-            writes += [(LABEL_RAM_BASE + index, value) for index, value in enumerate(state.labels)]
-        self._write_many(writes)
-        for index, window in enumerate(state.windows):
-            self._write_window(index, window)
+        try:
+            self._write_segments(state_segments(state, self.options.config.label_bits))
+        except ValueError as error:
+            raise MachineError(str(error)) from None
         self._status, self._trap, self._waiting = state.status, state.trap, False
 
     def leaves(self) -> list[tuple[int, int]]:
@@ -325,15 +234,8 @@ class RtlMachine:
     def _write_register(self, register: int, value: int) -> None:
         self._write(REGISTER_BASE + register, value)
 
-    def _write_window(self, index: int, window: Window) -> None:
-        base = WINDOW_BASE + 4 * index
-        self._write_many(
-            [
-                (base + WindowWord.BASE, window.base),
-                (base + WindowWord.LENGTH, window.length),
-                (base + WindowWord.GRANT, window.permissions | window.slot << 8),
-            ]
-        )
+    def _write_segments(self, segments: list[Segment]) -> None:
+        self._write_many([(first + index, word) for first, words in segments for index, word in enumerate(words)])
 
     def _take(self, function: Callable[..., int], slot: int, number: int) -> Leaf:
         data, labels = ctypes.create_string_buffer(LEAF_BYTES), ctypes.c_uint32()
@@ -352,10 +254,8 @@ class RtlMachine:
             position += len(part)
 
     def _event(self, result: RunResult) -> Event:
-        kind, number = _EVENT_KINDS[result.fault_leaf], result.fault_slot
-        count = {EventKind.DEVICE_IN: 0, EventKind.DEVICE_OUT: 1}.get(kind)
-        if count is None:
-            count = len(SYSTEM_CALLS[number].arguments)
+        number = result.fault_slot
+        kind, count = request_of(result.fault_leaf, number)
         sp = self._read_register(HostRegister.SP)
         arguments = tuple(self._read(STACK_RAM_BASE + index) for index in range(sp - count, sp))
         return Event(kind, number, arguments, self._read_register(HostRegister.PC), self.tick)

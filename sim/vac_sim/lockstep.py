@@ -16,13 +16,13 @@ import numpy as np
 from vac.image.image import Image
 from vac.isa.beam import BEAM_BYTES
 from vac.isa.limits import CODE_SLOT, LEAF_BITS
-from vac.machine.protocol import Answer, Event, Leaf, MachineError, Stop, StopReason
+from vac.machine.protocol import Answer, Event, Leaf, MachineError, OutOfFrames, Stop, StopReason
 from vac.machine.state import State
 from vac_hdl.config import SIMULATION, CoreConfig
 
 from .case import Case
 from .disturbance import Disturbance
-from .engine import CoreHung, OutOfFrames, RtlMachine, RtlOptions
+from .engine import CoreHung, RtlMachine, RtlOptions
 from .mismatch import Difference, LockstepMismatch, code_reader, compare_rows
 from .reference import Reference
 from .retired import RETIRED_DTYPE

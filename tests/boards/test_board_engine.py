@@ -14,10 +14,10 @@ from vac.devices.console import Console
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
 from vac.isa.traps import Trap
-from vac.link.board import Board, OutOfFrames
+from vac.link.board import Board
 from vac.link.monitor_script import monitor_script
 from vac.link.session import LinkSession
-from vac.machine.protocol import Answer, Leaf, MachineError, StopReason
+from vac.machine.protocol import Answer, Leaf, MachineError, OutOfFrames, StopReason
 from vac.machine.state import State, Status
 from vac.randomised.program import random_program
 from vac.randomised.restless import restless_image

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from vac.image.image import Image
 from vac.isa.limits import ISA_VERSION, LEAF_BITS, LEAF_BYTES
 from vac.isa.link import LinkStatus
-from vac.isa.ports import SYSTEM_CALLS
 from vac.isa.state_map import (
     FRAME_RAM_BASE,
     REGISTER_BASE,
@@ -19,28 +18,18 @@ from vac.isa.state_map import (
     StopCode,
     TlbEntryBit,
 )
-from vac.isa.table import BY_MNEMONIC
 from vac.isa.traps import Trap
-from vac.machine.protocol import Answer, Event, EventKind, Leaf, MachineError, PageMiss, Stop, StopReason
+from vac.machine.host_port import SPANS, Segment, request_of, state_of, state_segments, window_segment
+from vac.machine.protocol import Answer, Event, Leaf, MachineError, OutOfFrames, PageMiss, Stop, StopReason
 from vac.machine.state import State, Status
 
-from .session import LinkError, LinkSession, Segment
-from .state_words import SPANS, state_of, state_segments, window_segment
+from .session import LinkError, LinkSession
 
 _LEAF_WORDS = LEAF_BYTES // 4
 _BUDGET_MAX = (1 << 32) - 1
 _HALT_POLLS = 100
 _MOST_RENEWED = 64
 """More stops than this without a retired instruction mean that the core hangs: one needs a few translations at most."""
-_EVENT_KINDS = {
-    BY_MNEMONIC["in"].opcode: EventKind.DEVICE_IN,
-    BY_MNEMONIC["out"].opcode: EventKind.DEVICE_OUT,
-    BY_MNEMONIC["sys"].opcode: EventKind.SYSTEM_CALL,
-}
-
-
-class OutOfFrames(MachineError):
-    """Every frame of the board holds a leaf; one has to be evicted first."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +145,7 @@ class Board:
         cells, labels, windows, registers = (self._read(address, count) for address, count in SPANS)
         if not self.identity.label_bits:
             labels = [0] * len(cells)
-        state = state_of(cells, labels, windows, registers, self._status)
-        state.trap = self._trap
-        return state
+        return state_of(cells, labels, windows, registers, self._status, self._trap)
 
     def set_state(self, state: State) -> None:
         try:
@@ -276,10 +263,7 @@ class Board:
         return _Stopped(StopCode(code), cause, FaultKind(fault & 3), slot, number, labels, pc, low | high << 32, sp)
 
     def _event(self, stopped: _Stopped) -> Event:
-        kind = _EVENT_KINDS[stopped.number]
-        count = {EventKind.DEVICE_IN: 0, EventKind.DEVICE_OUT: 1}.get(kind)
-        if count is None:
-            count = len(SYSTEM_CALLS[stopped.slot].arguments)
+        kind, count = request_of(stopped.number, stopped.slot)
         arguments = self._read(STACK_RAM_BASE + stopped.sp - count, count)
         return Event(kind, stopped.slot, tuple(arguments), stopped.pc, stopped.tick)
 

@@ -21,11 +21,10 @@ from vac.isa.link import (
     Request,
 )
 
+from ..machine.host_port import Segment
 from .frame import Frame, FrameDecoder, encode_frame
 
 T = TypeVar("T")
-Segment = tuple[int, Sequence[int]]
-"""Host-port address, and the words from there on."""
 
 
 class LinkError(Exception):

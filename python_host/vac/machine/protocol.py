@@ -1,4 +1,4 @@
-"""The protocol that the host speaks with every engine: golden, fast, rtl, fpga."""
+"""The protocol that the host speaks with every engine: golden, fast, jit, rtl, board."""
 
 from __future__ import annotations
 
@@ -83,6 +83,10 @@ class Stop:
 
 class MachineError(Exception):
     """The host asked an engine for something that makes no sense in its present state."""
+
+
+class OutOfFrames(MachineError):
+    """Every frame of the engine holds a leaf; one has to be evicted first."""
 
 
 class Machine(Protocol):

@@ -1,13 +1,14 @@
-"""The architectural state as words of the host port (`vac.isa.state_map`)."""
+"""State and requests of a core in hardware, as words of its host port (`vac.isa.state_map`)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vac.image.image import Window
-from vac.isa.limits import STACK_RAM_CELLS, WINDOWS
-from vac.isa.sqi import Sqi
-from vac.isa.state_map import (
+from ..image.image import Window
+from ..isa.limits import STACK_RAM_CELLS, WINDOWS
+from ..isa.ports import SYSTEM_CALLS
+from ..isa.sqi import Sqi
+from ..isa.state_map import (
     LABEL_RAM_BASE,
     REGISTER_BASE,
     STACK_RAM_BASE,
@@ -15,9 +16,13 @@ from vac.isa.state_map import (
     HostRegister,
     WindowWord,
 )
-from vac.machine.state import State, Status
+from ..isa.table import BY_MNEMONIC
+from ..isa.traps import Trap
+from .protocol import EventKind
+from .state import State, Status
 
-from .session import Segment
+Segment = tuple[int, Sequence[int]]
+"""Words for consecutive addresses of the host port: (first address, words)."""
 
 _WINDOW_WORDS = 4
 _LONG = (HostRegister.TICK_LOW, HostRegister.CONE_IN_LOW, HostRegister.CONE_OUT_LOW, HostRegister.DIGEST_LOW)
@@ -74,7 +79,12 @@ def state_segments(state: State, label_bits: int) -> list[Segment]:
 
 
 def state_of(
-    cells: list[int], labels: list[int], windows: Sequence[int], registers: Sequence[int], status: Status
+    cells: list[int],
+    labels: list[int],
+    windows: Sequence[int],
+    registers: Sequence[int],
+    status: Status,
+    trap: Trap,
 ) -> State:
     """The state that was read, in the order of `SPANS`."""
 
@@ -91,6 +101,7 @@ def state_of(
         pc=registers[HostRegister.PC],
         tick=tick,
         status=status,
+        trap=trap,
         sp=registers[HostRegister.SP],
         rp=registers[HostRegister.RP],
         fp=registers[HostRegister.FP],
@@ -114,3 +125,18 @@ def state_of(
         joins=registers[HostRegister.JOINS],
         digest=digest,
     )
+
+
+_EVENT_KINDS = {
+    BY_MNEMONIC["in"].opcode: EventKind.DEVICE_IN,
+    BY_MNEMONIC["out"].opcode: EventKind.DEVICE_OUT,
+    BY_MNEMONIC["sys"].opcode: EventKind.SYSTEM_CALL,
+}
+
+
+def request_of(opcode: int, number: int) -> tuple[EventKind, int]:
+    """What the waiting instruction asks for, and how many cells of the data stack are its arguments."""
+    kind = _EVENT_KINDS[opcode]
+    if kind is EventKind.SYSTEM_CALL:
+        return kind, len(SYSTEM_CALLS[number].arguments)
+    return kind, int(kind is EventKind.DEVICE_OUT)
