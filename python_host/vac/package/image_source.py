@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..image.image import Image, ImageError
+from ..image.image import MAGIC, Image, ImageError
 from .errors import ImageFileError, PackageError, ParentError
 from .image_file import IMAGE_SUFFIX, PAGED_MAGIC, START_BYTES, ImageHead, decode_head, head_bytes
 from .page_table import LoadedImage, load_file
@@ -116,24 +116,26 @@ def find_chain(name: str, content: bytes, sources: Iterable[ImageSource]) -> lis
 
 
 def _find_parent(child: ImageFile, root: bytes, sources: list[ImageSource]) -> ImageFile:
-    others: dict[str, bytes] = {}
+    others: dict[str, str] = {}
+    found: bytes | None = None
     for source in sources:
         for name, start in source.starts():
-            if not start.startswith(PAGED_MAGIC) or name == child.name:
+            if name == child.name or not name.endswith(IMAGE_SUFFIX) or start.startswith(MAGIC):
                 continue
             try:
-                found = decode_head(start).root
-            except ImageFileError:
+                other = decode_head(start).root
+            except ImageFileError as error:
+                others[name] = f"{name}: {error}"
                 continue
-            if found == root and (content := source.read(name)) is not None:
+            if other == root and (content := source.read(name)) is not None:
                 return ImageFile(name, content, _decode(name, content))
-            others[name] = found
-    there = "; ".join(f"{name} has root {found.hex()}" for name, found in sorted(others.items())[:4])
+            others[name], found = f"{name} has root {other.hex()}", other
+    there = "; ".join(text for _, text in sorted(others.items())[:4])
     raise ParentError(
         f"{child.name}: the image stands on a parent with root {root.hex()}, which is not there"
         f"{f' ({there})' if there else ''}: put it beside the image, or name it with --parent",
         root,
-        next(iter(others.values()), None),
+        found,
     )
 
 

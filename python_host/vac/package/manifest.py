@@ -7,7 +7,7 @@ that are not listed and versions that are not known are refused.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from blake3 import blake3
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
@@ -41,7 +41,7 @@ def rfc3339(seconds: int) -> str:
     """A time, in seconds since 1970, as manifests write it. Raises ValueError beyond the year 9999."""
     try:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, OSError) as error:
+    except (OverflowError, OSError, ValueError) as error:
         raise ValueError(f"{seconds} seconds since 1970 are no time that can be written") from error
 
 
@@ -109,7 +109,7 @@ class ImageReference(_Model):
 class Manifest(_Model):
     """A package."""
 
-    version: Literal[1] = Field(description="version of this format")
+    version: Annotated[int, Field(ge=1, le=1)] = Field(description="version of this format: 1")
     id: Blake3 = Field(description="BLAKE3 of this manifest as compact JSON (sorted keys, no spaces) without `id`")
     name: PackageName = Field(description="its files are NAME.vac.json, NAME.vacimg, ...")
     isa_version: Annotated[int, Field(ge=1, le=0xFFFF)] = Field(description="instruction set that it is for")
@@ -167,9 +167,7 @@ class Manifest(_Model):
             raise ManifestError(f"the manifest is malformed: {_reasons(error)}") from error
         expected = _id_of(manifest.fields())
         if manifest.id != expected:
-            raise ManifestError(
-                f"the manifest was changed: its contents give the id {expected}, but it says {manifest.id}"
-            )
+            raise ManifestError(f"the manifest was changed: its contents give id {expected}, but it says {manifest.id}")
         if manifest.to_bytes() != content:
             raise ManifestError("the manifest is not written in the one canonical way; pack it again")
         return manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..image.image import Image
 from .archive import decode_archive
-from .errors import ArchiveError, ImageFileError, ManifestError
+from .errors import ArchiveError, ImageFileError, ManifestError, ParentError
 from .image_source import Folder, ImageFile, ImageSource, Members, Named, find_chain, load_chain, read_file
 from .manifest import MANIFEST_SUFFIX, Manifest, blake3_text
 from .page_table import LoadedImage
@@ -75,17 +75,19 @@ def _open(path: Path, name: str, content: bytes, source: ImageSource, others: It
         manifest = Manifest.from_bytes(content)
     except ManifestError as error:
         raise ManifestError(f"{place}: {error}") from error
-    image_content = source.read(manifest.image.file)
-    if image_content is None:
-        raise ImageFileError(f"{place}: the image {manifest.image.file} with root {manifest.image.root} is missing")
-    chain = find_chain(manifest.image.file, image_content, [source, *others])
     try:
+        image_content = source.read(manifest.image.file)
+        if image_content is None:
+            raise ImageFileError(f"the image {manifest.image.file} with root {manifest.image.root} is missing")
+        chain = find_chain(manifest.image.file, image_content, [source, *others])
         _check_references(manifest, chain)
         loaded = load_chain(chain)
         _check_digests(manifest, chain)
         _check_program(manifest, loaded.image)
-    except ManifestError as error:
-        raise ManifestError(f"{place}: {error}") from error
+    except ParentError as error:
+        raise ParentError(f"{place}: {error}", error.expected, error.found) from error
+    except (ImageFileError, ManifestError) as error:
+        raise type(error)(f"{place}: {error}") from error
     files = {name: content}
     files |= {reference.file: file.content for reference, file in zip(manifest.images, chain, strict=True)}
     if manifest.signature and (envelope := source.read(manifest.signature)) is not None:

@@ -92,9 +92,13 @@ def check_signatures(package: Package, trusted: Mapping[str, str], needed: int =
     """
     signers: list[Signer] = []
     if package.signatures is not None:
-        envelope = read_envelope(package.signatures)
+        try:
+            envelope = read_envelope(package.signatures)
+        except SignatureError as error:
+            raise SignatureError(f"{package.path}: {package.manifest.signature}: {error}") from error
         if envelope.payload != statement(package):
-            raise SignatureError(f"{package.manifest.signature}: {_what_differs(envelope, package)}")
+            differs = _what_differs(envelope, package)
+            raise SignatureError(f"{package.path}: {package.manifest.signature}: {differs}")
         signers = [Signer(name, trusted.get(name)) for name in envelope.signatures]
     found = sum(signer.trusted_as is not None for signer in signers)
     if found < needed:
@@ -112,7 +116,7 @@ def read_envelope(content: bytes) -> Envelope:
         envelope = Envelope.from_dict(fields)
         is_canonical = _to_bytes(envelope) == content
     except (KeyError, TypeError, ValueError, AttributeError, SecureSystemsError) as error:
-        raise SignatureError(f"no DSSE envelope: {error!r}") from error
+        raise SignatureError(f"no DSSE envelope: {error or type(error).__name__}") from error
     if not is_canonical or envelope.payload_type != PAYLOAD_TYPE or not envelope.signatures:
         raise SignatureError("the DSSE envelope is damaged, or not written in the one way that this program writes it")
     pae = envelope.pae()
@@ -126,8 +130,9 @@ def _check(signature: Signature, pae: bytes) -> None:
     try:
         if set(signature.unrecognized_fields) != {_PUBLIC_KEY} or not isinstance(text, str):
             raise ValueError(f"it has the fields keyid, sig and {_PUBLIC_KEY}, and no others")
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
-        if key_id(key) != signature.keyid:
+        raw = base64.b64decode(text, validate=True)
+        key = Ed25519PublicKey.from_public_bytes(raw)
+        if key_id(key) != signature.keyid or base64.b64encode(raw).decode() != text:
             raise ValueError("its key is not the one of its key id")
         SSlibKey.from_crypto(key, keyid=signature.keyid).verify_signature(signature, pae)
     except (ValueError, binascii.Error, SecureSystemsError) as error:
