@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import wait
@@ -13,6 +14,7 @@ from ..image.image import Image
 from ..machine.protocol import Machine
 from ..memory.pager import Pager
 from .accounts import Report
+from .background import Progress, run_beside
 from .errors import MachineEnded, QuotaError, SchedulerClosed, SchedulerError
 from .executors import Executor, OneEach
 from .gangs import Gangs
@@ -187,6 +189,20 @@ class Scheduler:
         self._is_interrupted = False
         return self.report()
 
+    async def run_async(
+        self,
+        until: int | None = None,
+        *,
+        on_progress: Progress | None = None,
+        progress_slices: int = 1000,
+    ) -> Report:
+        """As `run`, in a thread, while other tasks of the event loop go on; nothing else of the scheduler may be used
+        until it returns, but by `on_progress`, which is called in the loop's thread and may be a coroutine function.
+
+        When the task is cancelled the run ends after the present slices, and can be continued.
+        """
+        return await run_beside(self, until, on_progress, progress_slices)
+
     def interrupt(self) -> None:
         """Makes `run` come back after the present slice; may be called by a signal handler."""
         self._is_interrupted = True
@@ -217,6 +233,14 @@ class Scheduler:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    async def __aenter__(self) -> Scheduler:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:  # fmt: skip
+        await asyncio.to_thread(self.close)
 
     # ---- inside --------------------------------------------------------------------------------------------------
 
