@@ -18,7 +18,7 @@ class Disturbance:
     """
 
     seed: int = 1
-    slice_ticks: int = 1 << 14
+    slice_ticks: int = 1 << 16
     resident_leaves: int = 0
     evict_256: int = 0
     ready_256: int = 256
