@@ -161,8 +161,9 @@ class MemoryMap:
 
     @staticmethod
     def of_segments(segments: Iterable[Segment]) -> MemoryMap:
-        """The memory that segments fill: later ones over earlier ones."""
+        """The memory that segments fill and label: the data of later ones over that of earlier ones."""
         leaves: dict[int, bytearray] = {}
+        labels: dict[int, int] = {}
         for segment in segments:
             end = segment.offset + len(segment.data)
             for number in range(segment.offset >> LEAF_BITS, (end + LEAF_BYTES - 1) >> LEAF_BITS):
@@ -171,7 +172,13 @@ class MemoryMap:
                 first = max(start, segment.offset)
                 part = segment.data[first - segment.offset : start + LEAF_BYTES - segment.offset]
                 leaf[first - start : first - start + len(part)] = part
-        return MemoryMap().with_leaves({key: Leaf(bytes(data)) for key, data in leaves.items()})
+            if segment.labels:
+                for key in (key_of(*place) for place in segment.leaf_keys()):
+                    leaves.setdefault(key, bytearray(LEAF_BYTES))
+                    labels[key] = labels.get(key, 0) | segment.labels
+        return MemoryMap().with_leaves(
+            {key: Leaf(bytes(data), labels.get(key, 0)) for key, data in leaves.items()}
+        )  # fmt: skip
 
     @staticmethod
     def stored(root: bytes, source: ObjectSource) -> MemoryMap:

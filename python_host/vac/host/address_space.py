@@ -93,15 +93,16 @@ class AddressSpace:
         """What a leaf holds now, wherever it is."""
         return self.residency.leaf(slot, number)
 
-    def _initial(self, slot: int, number: int) -> bytes:
+    def _initial(self, slot: int, number: int) -> Leaf:
         start = number << LEAF_BITS
-        content = bytearray(LEAF_BYTES)
+        content, labels = bytearray(LEAF_BYTES), 0
         for segment in self._segments:
             if segment.slot == slot and segment.offset < start + LEAF_BYTES and start < segment.offset + segment.length:
                 first = max(start, segment.offset)
                 part = segment.data[first - segment.offset : start + LEAF_BYTES - segment.offset]
                 content[first - start : first - start + len(part)] = part
-        return bytes(content)
+                labels |= segment.labels
+        return Leaf(bytes(content), labels)
 
     # ---- copies --------------------------------------------------------------------------------------------------
 

@@ -30,9 +30,9 @@ class Residency(Protocol):
 
 class HeldLeaves:
     """Everything in this process, a leaf at a time. When the engine has no room for another leaf, the one that has been
-    there longest makes way. initial: what a leaf holds that was never written."""
+    there longest makes way. initial: a leaf that was never written."""
 
-    def __init__(self, machine: Machine, initial: Callable[[int, int], bytes]) -> None:
+    def __init__(self, machine: Machine, initial: Callable[[int, int], Leaf]) -> None:
         self._machine = machine
         self._initial = initial
         self._resident: dict[tuple[int, int], None] = {}
@@ -46,7 +46,7 @@ class HeldLeaves:
     def leaf(self, slot: int, number: int) -> Leaf:
         if (slot, number) in self._resident:
             return self._machine.read_leaf(slot, number)
-        return self._evicted.get((slot, number)) or Leaf(self._initial(slot, number))
+        return self._evicted.get((slot, number)) or self._initial(slot, number)
 
     def make_resident(self, slot: int, first: int, last: int) -> None:
         for number in range(first, last + 1):

@@ -132,7 +132,7 @@ class Image:
                 and segment.offset + segment.length <= 1 << 32
             ):
                 raise ImageError(f"impossible segment at slot {segment.slot}, offset {segment.offset:#x}")
-            if segment.labels and not (self.has_labels and 0 < segment.labels < 1 << LABEL_BITS):
+            if segment.labels and not (self.has_labels and segment.length and 0 < segment.labels < 1 << LABEL_BITS):
                 raise ImageError(
                     f"the segment at slot {segment.slot}, offset {segment.offset:#x} has labels {segment.labels:#x}: "
                     f"{f'there are {LABEL_BITS}' if self.has_labels else 'the image does not track any'}"

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from blake3 import blake3
 
 from ..image.image import Image, Segment
-from ..isa.limits import CODE_SLOT
+from ..isa.limits import CODE_SLOT, LEAF_BITS
+from .address import leaves_in
 from .page import Page
 from .paged_memory import PagedMemory
 from .pager import Pager
@@ -15,11 +16,13 @@ from .shards import PageSource
 
 
 def page_source(page_bytes: int, segments: Sequence[Segment]) -> PageSource:
-    """Pages of one slot with the segments' data in them; where the data of two overlap, the later one's counts."""
+    """Pages of one slot with the segments' data and labels in them; where the data of two overlap, the later one's
+    counts."""
 
     def page(number: int) -> Page | None:
         start, end = number * page_bytes, (number + 1) * page_bytes
         content: bytearray | None = None
+        labels = [0] * leaves_in(page_bytes)
         for segment in segments:
             first, last = max(start, segment.offset), min(end, segment.offset + segment.length)
             if first >= last:
@@ -28,7 +31,12 @@ def page_source(page_bytes: int, segments: Sequence[Segment]) -> PageSource:
             if content is None:
                 content = bytearray(page_bytes)
             content[first - start : first - start + len(part)] = part
-        return Page.seal(bytes(content)) if content is not None and any(content) else None
+            if segment.labels:
+                for leaf in range((first - start) >> LEAF_BITS, ((last - start - 1) >> LEAF_BITS) + 1):
+                    labels[leaf] |= segment.labels
+        if content is None or not (any(content) or any(labels)):
+            return None
+        return Page.seal(bytes(content), b"".join(label.to_bytes(2, "little") for label in labels))
 
     return page
 
@@ -54,6 +62,6 @@ def _end(segments: Iterable[Segment]) -> int:
 def _identity(segments: Iterable[Segment]) -> bytes:
     hasher = blake3()
     for segment in segments:
-        hasher.update(f"{segment.offset} {segment.length} {len(segment.data)};".encode())
+        hasher.update(f"{segment.offset} {segment.length} {len(segment.data)} {segment.labels};".encode())
         hasher.update(segment.data)
     return hasher.digest()
