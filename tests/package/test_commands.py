@@ -71,6 +71,10 @@ def test_a_package_reaches_what_it_was_granted_and_no_more(source: Path) -> None
     assert "0x00" in str(vac_run("hello.vac")[2]["denials"]), "a capability without its device reaches nothing"
     (source.parent / "data").write_bytes(b"x")
     assert "does not grant storage" in vac("run", "hello.vac", "--storage", "data", code=2)
+    source.write_text("in 0x30; emit; halt")
+    vac("pack", source, "--cap", "storage")
+    assert "no file 'storage'" in vac("run", "hello.vac", code=2)
+    assert vac_run("hello.vac", "--storage", "data")[0] == 0
 
 
 def test_a_package_stops_at_its_quota_of_ticks(source: Path) -> None:

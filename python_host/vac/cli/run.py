@@ -19,6 +19,7 @@ import typer
 from ..assembler.assemble import Assembly, assemble_with_listing
 from ..assembler.diagnostics import AssemblyErrors
 from ..devices.console import Console
+from ..devices.registry import DeviceContext
 from ..devices.storage import Storage
 from ..engines.registry import ENGINES, EngineError, create_machine
 from ..golden.model import GoldenMachine
@@ -91,18 +92,20 @@ def run(
     log = _input_log(replay) if replay else None
     with ExitStack() as files:
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
-        console = Console(source, _write_out)
-        held = Storage(files.enter_context(_open(storage))) if storage else None
+        held = files.enter_context(_open(storage)) if storage else None
         try:
             machine = create_machine(engine, keeps_beams=beams is not None, port=port, baud=baud)
         except EngineError as error:
             fail(str(error))
         try:
             if package:
-                host = package_host(package, machine, console=console, storage=held, seed=seed, replay=log)
+                named = {"storage": (held, False)} if held else {}
+                context = DeviceContext(console_source=source, console_sink=_write_out, files=named)
+                host = package_host(package, machine, context=context, seed=seed, replay=log)
                 ticks = min(ticks, package.manifest.quotas.max_ticks or NEVER)
             else:
-                host = Host(machine, image, console=console, storage=held, seed=seed or 0, replay=log)
+                console, bytes_of = Console(source, _write_out), Storage(held) if held else None
+                host = Host(machine, image, console=console, storage=bytes_of, seed=seed or 0, replay=log)
             session = _Session(host, ticks, files.enter_context(_whole_file(beams)) if beams else None)
             session.run()
         except (ReplayError, MachineError, LinkError) as error:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..devices.console import Console
-from ..devices.storage import Storage
+from ..devices.device import Device
+from ..devices.message_bus import BusError
+from ..devices.registry import DeviceContext, DeviceKindError, create_device
 from ..host.address_space import Shard
-from ..host.capabilities import CAPABILITY_OF_DEVICE, Capability
-from ..host.input_log import InputLog
+from ..host.capabilities import CAPABILITY_OF_DEVICE, Capability, CapabilityError, capabilities_of
+from ..host.guard import Guard
 from ..host.session import Host
-from ..isa.ports import Device
+from ..isa import ports
 from ..machine.protocol import Machine
-from ..memory.pager import Pager
 from ..scheduler.quota import Quota
 from .errors import GrantError
 from .manifest import Manifest
@@ -21,43 +22,48 @@ from .package import Package
 
 ENTROPY_SEED = "entropy"
 """Name of the seed of `entropy_probe`."""
+_ALWAYS_THERE = (ports.Device.CONSOLE, ports.Device.CLOCK)
+"""What stands at these addresses is of this kind, and every host has one; it is reached only when it is granted."""
 
 
 def granted(manifest: Manifest) -> Capability:
-    """The capabilities that a manifest grants; that of a device only where the device is in its map.
+    """The capabilities that a manifest grants; that of a device only where something is at its address.
 
-    Raises GrantError for a capability, device, kind or seed that this host does not have.
+    Raises GrantError for a capability or a seed that this host does not have.
     """
-    capabilities = Capability(0)
-    for name, is_granted in manifest.caps.items():
-        member = Capability.__members__.get(name.upper())
-        if member is None or name != name.lower():
-            known = ", ".join(str(capability.name).lower() for capability in Capability)
-            raise GrantError(f"the manifest grants capability {name!r}, which this host does not have; it has {known}")
-        if is_granted:
-            capabilities |= member
-    mapped = Capability(0)
-    for address, spec in manifest.devices.items():
-        device = _device(address, spec.kind)
-        if spec.options:
-            raise GrantError(f"device {spec.kind} at {address} has no option {next(iter(spec.options))!r}")
-        mapped |= CAPABILITY_OF_DEVICE[device]
-    for capability in CAPABILITY_OF_DEVICE.values():
-        if capability not in mapped:
+    try:
+        capabilities = capabilities_of(manifest.caps)
+    except CapabilityError as error:
+        raise GrantError(f"{manifest.name}: {error}") from error
+    mapped = {int(address, 16) for address in manifest.devices}
+    for device, capability in CAPABILITY_OF_DEVICE.items():
+        if device not in mapped:
             capabilities &= ~capability
     unknown = sorted(manifest.seeds.keys() - {ENTROPY_SEED})
     if unknown:
-        raise GrantError(f"the manifest has a seed for {unknown[0]!r}, which this host does not have")
+        raise GrantError(f"{manifest.name}: there is no generator {unknown[0]!r} to seed; there is {ENTROPY_SEED!r}")
     return capabilities
 
 
-def _device(address: str, kind: str) -> Device:
-    number = int(address, 16)
-    for device in CAPABILITY_OF_DEVICE:
-        if device == number and device.name.lower() == kind:
-            return device
-    there = ", ".join(f"{device.name.lower()} at {device:#04x}" for device in CAPABILITY_OF_DEVICE)
-    raise GrantError(f"the manifest has device {kind} at {address}; this host has {there}")
+def create_devices(manifest: Manifest, context: DeviceContext) -> dict[int, Device]:
+    """What the device map says, by first address, as far as the capabilities reach.
+
+    Raises GrantError for a kind or an option that does not exist, and where something was not given that it needs.
+    """
+    capabilities = granted(manifest)
+    devices: dict[int, Device] = {}
+    for text, spec in sorted(manifest.devices.items()):
+        address = int(text, 16)
+        named = next((device for device in CAPABILITY_OF_DEVICE if device == address), None)
+        if named is not None and CAPABILITY_OF_DEVICE[named] not in capabilities:
+            continue
+        if named is not None and named in _ALWAYS_THERE and spec.kind != named.name.lower():
+            raise GrantError(f"{manifest.name}: {named.name.lower()} is at {text}, and nothing else can be")
+        try:
+            devices[address] = create_device(spec.kind, spec.options, context)
+        except (DeviceKindError, BusError, ValueError) as error:
+            raise GrantError(f"{manifest.name}: device {spec.kind} at {text}: {error}") from error
+    return devices
 
 
 def quota(manifest: Manifest) -> Quota:
@@ -69,35 +75,44 @@ def create_host(
     package: Package,
     machine: Machine,
     *,
-    console: Console | None = None,
-    storage: Storage | None = None,
-    shards: Sequence[Shard] = (),
+    context: DeviceContext | None = None,
     seed: int | None = None,
-    replay: InputLog | None = None,
-    pager: Pager | None = None,
+    shards: Sequence[Shard] = (),
+    guard: Guard | None = None,
     **options: Any,
 ) -> Host:
     """A host that runs the package on this machine from its first tick.
 
-    console, storage, shards: what stands behind the devices and `map`. seed: in place of the manifest's. options: go to
-    `Host` as they are. Raises GrantError where the manifest does not grant what is given here, or grants what this host
-    does not have.
+    context: what this run gives to the devices of the map: console, files, busses. shards: what `map` can reach. seed:
+    in place of the manifest's. guard: in place of the manifest's policy. options: go to `Host` as they are.
+    Raises GrantError where the manifest and this host do not fit, or something is given that it does not grant.
     """
-    capabilities = granted(package.manifest)
-    for given, capability in ((storage, Capability.STORAGE), (shards, Capability.MAP)):
+    manifest = package.manifest
+    context = context or DeviceContext()
+    capabilities = granted(manifest)
+    for what, given, capability in (
+        ("shards are", shards, Capability.MAP),
+        ("files are", context.files, Capability.STORAGE),
+    ):
         if given and capability not in capabilities:
-            raise GrantError(
-                f"package {package.manifest.name} does not grant {str(capability.name).lower()}, which was given to it"
-            )
-    return Host(
-        machine,
-        package.image,
-        console=console,
-        storage=storage,
-        seed=package.manifest.seeds.get(ENTROPY_SEED, 0) if seed is None else seed,
-        granted=capabilities,
-        shards=shards,
-        replay=replay,
-        pager=pager,
-        **options,
-    )
+            wanted = str(capability.name).lower()
+            raise GrantError(f"{manifest.name}: {what} given to it, but it does not grant {wanted}")
+    if manifest.policy is not None and guard is None:
+        raise GrantError(f"{manifest.name}: it has a policy, and there is nothing here that decides by it")
+    devices = create_devices(manifest, context)
+    console = devices.pop(ports.Device.CONSOLE, None)
+    devices.pop(ports.Device.CLOCK, None)
+    try:
+        return Host(
+            machine,
+            package.image,
+            console=console if isinstance(console, Console) else None,
+            devices=devices,
+            seed=manifest.seeds.get(ENTROPY_SEED, 0) if seed is None else seed,
+            granted=capabilities,
+            guard=guard,
+            shards=shards,
+            **options,
+        )
+    except ValueError as error:
+        raise GrantError(f"{manifest.name}: {error}") from error
