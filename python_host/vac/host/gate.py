@@ -39,6 +39,11 @@ class Gate:
         self._event = event
         self._state = self._range = self._labels = None
 
+    def stand(self, state: State) -> None:
+        """No request of the program is at hand; the machine stands here."""
+        self.begin(Event(EventKind.DEVICE_IN, 0, (), state.pc, state.tick))
+        self._state = state
+
     def lets_out(self, slot: int, offset: int, length: int) -> None:
         """The request lets out this memory."""
         self._range = slot, offset, length
@@ -72,10 +77,7 @@ class Gate:
         return self._labels
 
     def admit(self, labels: int, length: int, what: str) -> bool:
-        reason = self._reason(Action.INGEST, QWAVE, Facts(labels, self.state.sqi, length, tick=self._event.tick))
-        if reason is not None:
-            self.record(Action.INGEST, QWAVE, f"tick {self._event.tick}, pc {self._event.pc:#x}: {what}", reason)
-        return reason is None
+        return self.permits(Action.INGEST, QWAVE, labels, length, what)
 
     # ---- decisions -------------------------------------------------------------------------------------------------
 
@@ -86,6 +88,14 @@ class Gate:
         reason = self._reason(action, resource, (length, permissions, register))
         if reason is not None:
             raise Denied(reason)
+
+    def permits(self, action: Action, resource: Resource, labels: int, length: int, what: str) -> bool:
+        """Whether something may go in or out that no request of the program carries; a veto is recorded as `what`."""
+        sqi = self.state.sqi
+        reason = self._reason(action, resource, Facts(labels, sqi, length, tick=self._event.tick))
+        if reason is not None:
+            self.record(action, resource, f"tick {self._event.tick}, pc {self._event.pc:#x}: {what}", reason)
+        return reason is None
 
     def record(self, action: str, resource: Resource, request: str, policy: str) -> None:
         event = self._event

@@ -35,7 +35,21 @@ from ..memory.pager import Pager
 from .address_space import AddressSpace, PointerTrap, Shard
 from .capabilities import CAPABILITY_OF_DEVICE, DEFAULT, Capability
 from .gate import Gate, describe
-from .guard import BEAMS, CLOCK, ENTROPY, MEMORY, NOT_GRANTED, Action, DenialLog, Denied, Guard, Resource, device_name
+from .guard import (
+    BEAMS,
+    CLOCK,
+    ENTROPY,
+    EXPORT,
+    MEMORY,
+    NOT_GRANTED,
+    QWAVE,
+    Action,
+    DenialLog,
+    Denied,
+    Guard,
+    Resource,
+    device_name,
+)
 from .input_log import Entry, InputLog, InputLogError
 from .system_calls import SystemCalls
 
@@ -216,6 +230,18 @@ class Host:
         if self._recording:
             taken = self.answered + (self._answer_held is not None)
             self._replay = InputLog(self._recording.entries[taken:]).answers()
+
+    # ---- policy --------------------------------------------------------------------------------------------------
+
+    def may_export(self, labels: int, length: int, what: str) -> bool:
+        """Whether what the run left (beams, payloads, a sheet) may leave the host. A veto is recorded as `what`."""
+        self._gate.stand(self.machine.state())
+        return self._gate.permits(Action.EXPORT, EXPORT, labels, length, what)
+
+    def may_ingest(self, labels: int, length: int, what: str) -> bool:
+        """Whether a beam, collapsed ones above all, may go back in. A veto is recorded as `what`."""
+        self._gate.stand(self.machine.state())
+        return self._gate.permits(Action.INGEST, QWAVE, labels, length, what)
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
