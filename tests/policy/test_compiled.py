@@ -192,7 +192,7 @@ def test_text_that_would_overrun_a_stack_is_refused(condition: str, words: str) 
 
 
 def test_effort_has_an_end() -> None:
-    wide = " || ".join(f"(context.tick == {n} && context.length == {n})" for n in range(60))
+    wide = " || ".join(f"(context.tick == {n} && context.length == {n})" for n in range(40))
     many = f"permit(principal, action, resource) when {{ ({wide}) && ({wide}) }};" * 110
     with pytest.raises(PolicyError, match="too involved to be compiled"):
         SoulLaw.parse(many).tables("boot")
