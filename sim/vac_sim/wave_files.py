@@ -86,18 +86,22 @@ def write_gtkwave_save(trace: Trace, wave_file: Path, path: Path) -> None:
     lines = [f'[dumpfile] "{wave_file.name}"', "[timestart] 0", "[signals_width] 260", "*-6.0 0", "[sst_expanded] 1"]
 
     def group(title: str, entries: list[tuple[str, str]]) -> None:
-        lines.extend(["@200", f"-{title}"])
+        entries = [(style, name) for style, name in entries if name in trace.waves]
+        if entries:
+            lines.extend(["@200", f"-{title}"])
         for style, name in entries:
-            wave = trace.waves.get(name)
-            if wave:
-                bits = f"[{wave.width - 1}:0]" if wave.width > 1 else ""
-                lines.extend([style, f"{name}{bits}"])
+            wave = trace.waves[name]
+            bits = f"[{wave.width - 1}:0]" if wave.width > 1 else ""
+            lines.extend([style, f"{name}{bits}"])
 
     group(
         "run",
         [(binary, f"{CORE}.clk"), (text, "decoded.mode"), (text, "decoded.stop_code"), (hexadecimal, f"{CORE}.pc")],
     )
     group("pipeline", [(text, f"decoded.{stage}_instruction") for stage in STAGES])
+    group("microprogram", [(text, "decoded.instruction"), (text, "decoded.micro.action"),
+                           (text, "decoded.micro.function"), (text, "decoded.micro.y"), (hexadecimal, f"{CORE}.a"),
+                           (hexadecimal, f"{CORE}.b"), (hexadecimal, f"{CORE}.result")])  # fmt: skip
     group("stacks", [(hexadecimal, f"{CORE}.{name}") for name in ("sp", "rp", "fp", "w_result")])
     group("memory", [(binary, f"{CORE}.data_bus__read"), (hexadecimal, f"{CORE}.data_bus__address"),
                      (hexadecimal, f"{CORE}.data_bus__read_data"), (hexadecimal, f"{CORE}.data_bus__write_mask"),

@@ -17,13 +17,16 @@ from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
 from vac.machine.protocol import MachineError, StopReason
 from vac.machine.state import Status
+from vac_hdl.compact.micro_op import Action
 from vac_hdl.config import COMPACT_SIMULATION, CoreConfig
+from vac_sim import replay
 from vac_sim.campaign import program_of, run_program
 from vac_sim.disturbance import Disturbance
 from vac_sim.engine import RtlMachine, RtlOptions
 from vac_sim.lockstep import LockstepMachine
 from vac_sim.mismatch import LockstepMismatch
 from vac_sim.reference import RecordingGolden, create_reference
+from vac_sim.trace import read_trace
 
 pytestmark = pytest.mark.rtl
 
@@ -149,3 +152,17 @@ def test_storage_that_differs_is_found(counting: Image) -> None:
     machine.rtl._write_register(HostRegister.HISTORY, machine.rtl._read_register(HostRegister.HISTORY) ^ 0x40)
     with pytest.raises(LockstepMismatch):
         machine.run(1000)
+
+
+def test_a_case_is_replayed_with_a_waveform_and_a_picture(tmp_path: Path) -> None:
+    machine = LockstepMachine(create_reference("fast"), Disturbance(resident_leaves=4), COMPACT_SIMULATION)
+    Host(machine, assemble_file(KERNELS[0])).run(400)
+    assert machine.case
+    path = tmp_path / "some.case.json"
+    machine.case.save(path)
+    assert replay.main([str(path), "--around", "200"]) == 0
+    trace = read_trace(tmp_path / "some" / "wave.vcd")
+    actions = trace["core.micro.action"].values
+    assert {Action.FETCH.value, Action.COMMIT.value} <= set(actions)
+    assert (tmp_path / "some" / "wave.png").stat().st_size > 10_000
+    assert "decoded.instruction" in (tmp_path / "some" / "wave.gtkw").read_text()
