@@ -25,7 +25,7 @@ from .record import BESIDE, JOIN, EntangledSet, Events, Rows
 from .run_state import RunState
 from .store import BeamStore, no_rows
 
-_FORMAT = {"format": "vac beams", "version": 1}
+FORMAT = {"format": "vac beams", "version": 1}
 _CHUNK = 1 << 16
 
 
@@ -90,7 +90,7 @@ class JsonlStore(BeamStore):
     def ensure_tables(self) -> None:
         if self._file < 0 or os.fstat(self._file).st_size:
             return
-        os.pwrite(self._file, orjson.dumps(_FORMAT) + b"\n", 0)
+        os.pwrite(self._file, orjson.dumps(FORMAT) + b"\n", 0)
         os.fsync(self._file)
 
     # ---- reading the file --------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ class JsonlStore(BeamStore):
         end = content.rfind(b"\n") + 1
         self.cut, self._length = len(content) - end, end
         lines = content[:end].splitlines()
-        if not lines or self._parsed(lines[0], 1) != _FORMAT:
+        if not lines or self._parsed(lines[0], 1) != FORMAT:
             raise StoreFormatError(f"{self.path} is no file of beams of version 1")
         runs: dict[str, RunState] = {}
         pending: list[bytes] = []
@@ -180,7 +180,7 @@ class JsonlStore(BeamStore):
         eids = {**fresh, **{number: self._eid_of(run, number) for number in numbers}}
         seq = np.arange(kept.events, kept.events + len(rows))
         details = dict(zip(np.flatnonzero(rows["opcode"] == BESIDE).tolist(), batch.details, strict=True))
-        self._write(b"".join(run.to_lines(Events(seq, rows, details), eids)))
+        self._write(b"".join(line + b"\n" for line in run.to_lines(Events(seq, rows, details), eids)))
         kept.add(batch)
 
     def commit(self) -> None:

@@ -127,7 +127,7 @@ class RunState:
         }
 
     def to_lines(self, events: Events, eids: dict[int, str]) -> Iterator[bytes]:
-        """The JSON of `to_beam_events`, a line each; a machine's beams are not validated again."""
+        """The JSON of `to_beam_events`; a machine's beams are not validated again."""
         moment = format_timestamp(self.started)
         for index, row in enumerate(events.rows):
             detail = events.details.get(index)
@@ -135,7 +135,7 @@ class RunState:
                 fields = self._machine_fields(row, eids)
                 fields["timestamp"] = moment
                 detail = orjson.dumps(fields)
-            yield detail + b"\n"
+            yield detail
 
     def parse_line(self, line: bytes) -> BeamEvent:
         """As `parse_event`, without validating again what `to_lines` wrote of a machine's beam of this run."""

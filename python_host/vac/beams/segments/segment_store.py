@@ -17,6 +17,7 @@ from ...isa.beam import BeamFlag
 from .. import arrays
 from ..errors import StoreBusy, StoreDamaged, StoreFormatError, StoreUnavailable, typed_errors
 from ..intake import Batch
+from ..names import Names
 from ..record import BESIDE, EntangledSet, Events, JoinCount, Rows, joins_of
 from ..run_state import RunState
 from ..store import BeamStore, Progress
@@ -314,6 +315,14 @@ class SegmentStore(BeamStore):
             if progress:
                 progress(done, whole)
         return damages
+
+    def names(self, run: str) -> Names:
+        """Names of a run."""
+        return self._state(run).names
+
+    def joins(self, run: str) -> Rows:
+        """JOIN records of a run."""
+        return self._folders[self._state(run).number].joins()
 
     def sealed_files(self, run: str) -> list[tuple[int, Path]]:
         """Number of the first event and Parquet file of each sealed segment."""

@@ -1,0 +1,1 @@
+"""Redaction: what is taken out of events before they leave, and the account of it."""
