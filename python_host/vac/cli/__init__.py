@@ -12,13 +12,17 @@ from .pack import pack
 from .package_inspect import inspect
 from .package_sign import keygen, sign
 from .package_unpack import unpack
+from .plot import plot
 from .run import run
+from .schedule import schedule
 from .verify import verify
 
 app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
 app.command()(asm)
 app.command()(disasm)
 app.command()(run)
+app.command()(schedule)
+app.command()(plot)
 app.command()(verify)
 for command in (pack, unpack, inspect, keygen, sign):
     app.command()(command)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -31,8 +31,10 @@ from ..link.serial_port import DEFAULT_BAUD
 from ..link.session import LinkError
 from ..machine.protocol import MachineError, StopReason
 from ..machine.state import State
+from ..memory.errors import PagingError
 from .failure import fail, load_image, write_whole
 from .package_file import is_package, open_package, package_host
+from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
 
 HALTED, TRAPPED, TICK_LIMIT, INTERRUPTED = 0, 3, 4, 130
 """Exit codes, beside BAD_INPUT; 130 is the shell's own for an interrupt."""
@@ -79,6 +81,10 @@ def run(
         list[Path] | None,
         typer.Option("--key", help="Public key, or folder of them, one of which must have signed.", metavar="KEYS"),
     ] = None,
+    frames: Frames = None,
+    page_size: PageSize = None,
+    tiers: Tiers = None,
+    prefetch: Prefetch = True,
 ) -> None:
     """Run PROGRAM: console on standard input and output, report on standard error.
 
@@ -97,18 +103,22 @@ def run(
             machine = create_machine(engine, keeps_beams=beams is not None, port=port, baud=baud)
         except EngineError as error:
             fail(str(error))
+        if pager := open_pager(frames, page_size, tiers, prefetch):
+            files.callback(close_pager, pager)
         try:
             if package:
                 named = {"storage": (held, False)} if held else {}
                 context = DeviceContext(console_source=source, console_sink=_write_out, files=named)
-                host = package_host(package, machine, context=context, seed=seed, replay=log)
+                host = package_host(package, machine, context=context, seed=seed, replay=log, pager=pager)
                 ticks = min(ticks, package.manifest.quotas.max_ticks or NEVER)
             else:
                 console, bytes_of = Console(source, _write_out), Storage(held) if held else None
-                host = Host(machine, image, console=console, storage=bytes_of, seed=seed or 0, replay=log)
+                host = Host(
+                    machine, image, console=console, storage=bytes_of, seed=seed or 0, replay=log, pager=pager
+                )  # fmt: skip
             session = _Session(host, ticks, files.enter_context(_whole_file(beams)) if beams else None)
             session.run()
-        except (ReplayError, MachineError, LinkError) as error:
+        except (ReplayError, MachineError, LinkError, PagingError) as error:
             fail(f"{program}: {error}")
     if record:
         write_whole(record, host.input_log.to_text().encode())
@@ -275,6 +285,8 @@ def _report(session: _Session, engine: str, program: Path, assembly: Assembly | 
         place = assembly.location(state.pc) if assembly else None
         if place:
             report["source"] = f"{place[0]}:{place[1]}"
+    if session.host.memory.paged:
+        report["paging"] = asdict(session.host.memory.paged.statistics)
     if session.host.denials:
         report["denials"] = session.host.denials
     return report
@@ -295,6 +307,9 @@ def _in_words(report: dict[str, Any]) -> str:
     if report["stack"]:
         lines.append("stack   " + " ".join(f"{cell:#x}" for cell in report["stack"][-8:]))
     lines += [f"digest  {report['digest'] or 'not computed'}", f"sqi     {sqi}"]
+    if "paging" in report:
+        counts = ("misses", "stalls", "hits", "fetched", "evictions", "write_backs")
+        lines.append("paging  " + ", ".join(f"{name.replace('_', ' ')} {report['paging'][name]:,}" for name in counts))
     lines += [f"denied  {denial}" for denial in report.get("denials", ())]
     return "\n".join(lines)
 

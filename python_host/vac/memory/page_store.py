@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import RLock
+from types import TracebackType
 
 from .address import PageKey
 from .errors import PageAbsent, PageDamaged
@@ -255,3 +256,9 @@ class PageStore:
         self.flush()
         for held in self._levels:
             held.level.tier.close()
+
+    def __enter__(self) -> PageStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()

@@ -73,6 +73,11 @@ class Scheduler:
         self._is_interrupted = False
         self._is_closed = False
 
+    @property
+    def pager(self) -> Pager | None:
+        """Of the machines that were added as images."""
+        return self._pager
+
     # ---- machines ------------------------------------------------------------------------------------------------
 
     def add(
