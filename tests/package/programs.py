@@ -52,7 +52,7 @@ def images(draw: st.DrawFn) -> Image:
         )
         offset = draw(offsets)
         length = min(len(data) + draw(st.sampled_from([0, 1, 4096, 30_000])), (1 << 32) - offset)
-        labels = draw(st.sampled_from([0, 0, 1, 0x8001])) if has_labels else 0
+        labels = draw(st.sampled_from([0, 0, 1, 0x8001])) if has_labels and length else 0
         segments.append(Segment(draw(st.sampled_from([0, 1, 2, 255])), offset, length, data[:length], labels))
     windows = draw(
         st.dictionaries(

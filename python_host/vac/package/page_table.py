@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..commitment.hashing import Domain, hash_of
 from ..commitment.memory_tree import MemoryTree
 from ..commitment.state_root import state_root
-from ..image.image import Image
+from ..image.image import Image, ImageError
 from ..isa.limits import LEAF_BITS, LEAF_BYTES
 from ..machine.state import State
 from .errors import ImageFileError, ParentError
@@ -86,7 +86,10 @@ def load_file(content: bytes, head: ImageHead, parent: LoadedImage | None) -> Lo
         )
     segments = tuple(segments_of(head.extents, pages, leaves))
     image = replace(head.program, segments=segments)
-    image.check()
+    try:
+        image.check()
+    except ImageError as error:
+        raise ImageFileError(str(error)) from error
     return LoadedImage(image, head, pages, leaves, root, parent)
 
 

@@ -6,9 +6,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 from ..image.image import Segment
-from ..isa.limits import LEAF_BITS
+from ..isa.limits import LEAF_BITS, LEAF_BYTES
 from .errors import ImageFileError
 
 Pages = dict[tuple[int, int], bytes]
@@ -27,9 +28,9 @@ def segments_of(extents: Sequence[tuple[int, int, int]], pages: Pages, leaves: L
         inside = [(offset, offset + length) for extent_slot, offset, length in extents if extent_slot == slot]
         of_slot = runs.get(slot, [])
         for run in of_slot:
-            _check_covered(slot, run.start, run.data, inside)
+            _check_covered(slot, run, inside)
         for offset, end in inside:
-            for first, data, labels, behind in _pieces(of_slot[_first(of_slot, offset) :], offset, end):
+            for first, data, labels, behind in _pieces(of_slot, offset, end):
                 yield Segment(slot, first, behind - first, data.rstrip(b"\0"), labels)
 
 
@@ -37,9 +38,10 @@ def _pieces(runs: Sequence[_Run], offset: int, end: int) -> Iterator[tuple[int, 
     """An extent cut where its runs begin: offset, contents, labels, offset of the next piece."""
     pieces: list[tuple[int, bytes, int]] = []
     at = offset
-    for run in runs:
-        if run.start >= end:
-            break
+    start_of = attrgetter("start")
+    nearest = max(0, bisect_right(runs, offset, key=start_of) - 1)
+    for index in range(nearest, bisect_left(runs, end, key=start_of)):
+        run = runs[index]
         first = max(run.start, offset)
         if first >= run.start + len(run.data):
             continue
@@ -62,11 +64,6 @@ class _Run:
     labels: int
 
 
-def _first(runs: Sequence[_Run], offset: int) -> int:
-    """Index of the last run that begins at or before an offset."""
-    return max(0, bisect_right(runs, offset, key=lambda run: run.start) - 1)
-
-
 def _runs(pages: Pages, leaves: Leaves) -> dict[int, list[_Run]]:
     """By slot, in ascending order."""
     found: dict[int, list[_Run]] = {}
@@ -80,10 +77,11 @@ def _runs(pages: Pages, leaves: Leaves) -> dict[int, list[_Run]]:
     return found
 
 
-def _check_covered(slot: int, start: int, data: bytes, inside: Sequence[tuple[int, int]]) -> None:
-    at = start
-    first = max(0, bisect_right(inside, (start, 0)) - 1)
-    for offset, end in [*inside[first : bisect_left(inside, (start + len(data), 0))], (start + len(data),) * 2]:
-        if at < offset and any(data[at - start : offset - start]):
+def _check_covered(slot: int, run: _Run, inside: Sequence[tuple[int, int]]) -> None:
+    at, run_end = run.start, run.start + len(run.data)
+    first = max(0, bisect_right(inside, (at, 0)) - 1)
+    for offset, end in [*inside[first : bisect_left(inside, (run_end, 0))], (run_end, run_end)]:
+        has_whole_leaf = -(-at // LEAF_BYTES) * LEAF_BYTES + LEAF_BYTES <= offset
+        if at < offset and (any(run.data[at - run.start : offset - run.start]) or (run.labels and has_whole_leaf)):
             raise ImageFileError(f"slot {slot} holds something in {at:#x} to {offset:#x}, outside every extent")
         at = max(at, end)
