@@ -124,6 +124,10 @@ FUNCTIONS: dict[AluFunction, Callable[[int, int], int]] = {
 
 DIVIDING = frozenset({AluFunction.DIVU, AluFunction.DIVS, AluFunction.REMU, AluFunction.REMS})
 
+IGNORES_A = frozenset({AluFunction.PASS_B})
+IGNORES_B = frozenset({AluFunction.PASS_A, AluFunction.SIGN_EXTEND_8, AluFunction.SIGN_EXTEND_16})
+"""Functions whose result is the same whatever that operand is."""
+
 CONDITIONS: dict[Condition, Callable[[int, int], bool]] = {
     Condition.EQ: lambda a, b: a == b,
     Condition.NE: lambda a, b: a != b,
