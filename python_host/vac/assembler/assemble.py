@@ -20,7 +20,7 @@ from .expressions import Expression, Name, Undefined
 from .layout import Align, Bytes, Code, Data, ExactInstruction, Item, Label, Section, Space, lay_out, value_of
 from .operands import frame_needed
 from .source import SourceFile, Span
-from .symbols import Symbol
+from .symbols import Routine, Symbol
 
 DEFAULT_FRAME = 15
 """Locals of the outermost frame where `.frame` says nothing."""
@@ -35,6 +35,8 @@ class Placed:
     content: bytes
     span: Span
     is_instruction: bool
+    routine: Routine | None = None
+    """The function whose code it is, or the code outside all functions; None for data."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ class _Finisher:
                 self._report(error)
                 part = bytes(item.size)
             if part:
-                self._placed.append(Placed(section.slot, item.address, part, item.span, isinstance(item, Code)))
+                routine = item.routine if isinstance(item, Code) else None
+                self._placed.append(Placed(section.slot, item.address, part, item.span, routine is not None, routine))
             content += part
         return bytes(content)
 

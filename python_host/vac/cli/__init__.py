@@ -8,6 +8,7 @@ import typer
 from .asm import asm
 from .board import board
 from .disasm import disasm
+from .gdb import gdb
 from .pack import pack
 from .package_inspect import inspect
 from .package_sign import keygen, sign
@@ -20,6 +21,7 @@ from .verify import verify
 app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
 app.command()(asm)
 app.command()(disasm)
+app.command()(gdb)
 app.command()(run)
 app.command()(schedule)
 app.command()(plot)

@@ -94,7 +94,7 @@ def _suspect_spans(history: History, keys: frozenset[int], first: int, last: int
     """Spans of ticks, end excluded, the latest first, in which one of the leaves may have been stored to."""
     history.seek(last)
     tail = history.point()
-    kept = [point for point in history.timeline.kept if point.moment < last]
+    kept = [point for point in history.timeline.kept if point.moment <= last]
     marks: list[Point] = [*kept, tail]
     for index in range(len(marks) - 1, 0, -1):
         start, end = marks[index - 1], marks[index]

@@ -1,0 +1,65 @@
+"""What `vac debug` and `vac gdb` open, and the options that say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..engines.registry import ENGINES
+from .failure import fail
+
+if TYPE_CHECKING:
+    from ..debugger.session import Session
+
+PROGRAM = Annotated[
+    Path, typer.Argument(help="Package, image, assembly source, or recording.", metavar="PACKAGE|PROGRAM|RECORDING")
+]
+INPUT = Annotated[Path | None, typer.Option("--input", help="Console input; by default none.", metavar="FILE")]
+STORAGE = Annotated[Path | None, typer.Option(help="The bytes of device 0x30, read-only.", metavar="FILE")]
+REPLAY = Annotated[
+    Path | None, typer.Option(help="Give the answers of this input log instead of live ones.", metavar="LOG")
+]
+SOURCE = Annotated[
+    Path | None,
+    typer.Option(help="Assembly source of a package, image or recording, for lines and names.", metavar="FILE"),
+]
+SEED = Annotated[int | None, typer.Option(help="Seed of the random generator of `entropy_probe`.")]
+ENGINE = Annotated[str, typer.Option(help=f"What runs it, one of: {', '.join(ENGINES)}. All give the same.")]
+
+
+def open_session(
+    program: Path,
+    input_file: Path | None,
+    storage: Path | None,
+    replay: Path | None,
+    source: Path | None,
+    seed: int | None,
+    engine: str,
+) -> Session:
+    """A session at the first tick; ends the command where there can be none."""
+    from ..assembler.diagnostics import AssemblyErrors
+    from ..debugger.errors import DebuggerError
+    from ..debugger.session import Session
+    from ..engines.registry import EngineError
+    from ..host.input_log import InputLog, InputLogError
+    from ..image.image import ImageError
+    from ..package.errors import PackageError
+
+    try:
+        return Session.open(
+            program,
+            console_input=input_file.read_bytes() if input_file else b"",
+            storage=storage.read_bytes() if storage else None,
+            replay=InputLog.from_text(replay.read_text()) if replay else None,
+            source=source,
+            seed=seed,
+            engine=engine,
+        )
+    except OSError as error:
+        fail(f"cannot read {str(error.filename or program)!r}: {error.strerror or error}")
+    except (AssemblyErrors, DebuggerError, EngineError, ImageError, PackageError) as error:
+        fail(str(error))
+    except (InputLogError, UnicodeDecodeError) as error:
+        fail(f"{replay}: {error}")

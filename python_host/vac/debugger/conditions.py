@@ -1,0 +1,84 @@
+"""Conditions beside those of a history: loads, information-flow labels, and the tick before something."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..history.conditions import BeamCondition, Condition, Requested
+from ..history.history import History
+from ..history.last_write import _slot_stored_to as slot_accessed
+from ..history.tracing import Beams
+from ..isa.instruction import Unit
+from ..isa.table import INSTRUCTIONS
+from ..machine.protocol import EventKind
+
+
+def _load_sizes() -> npt.NDArray[np.uint32]:
+    sizes = np.zeros(256, np.uint32)
+    for row in INSTRUCTIONS:
+        if row.unit is Unit.LOAD and row.access:
+            sizes[row.opcode] = row.access.size
+    return sizes
+
+
+_LOAD_SIZES = _load_sizes()
+"""Bytes that an opcode loads, 0 for one that does not."""
+
+
+class Loaded(BeamCondition):
+    """Bytes of a shard slot were loaded by the instruction before. What the host reads for an answer does not count."""
+
+    delay = 1
+
+    def __init__(self, slot: int, offset: int, length: int = 1) -> None:
+        self._slot, self._offset, self._length = slot, offset, length
+
+    def pick(self, history: History, tick: int, beams: Beams) -> npt.NDArray[np.intp]:
+        aux = beams["aux"].astype(np.int64)
+        sizes = _LOAD_SIZES[beams["opcode"]]
+        found = np.flatnonzero((sizes > 0) & (aux < self._offset + self._length) & (aux + sizes > self._offset))
+        here = history.tick
+        try:
+            return found[[slot_accessed(history, tick + index) == self._slot for index in found.tolist()]]
+        finally:
+            history.seek(here)
+
+
+class Labelled(BeamCondition):
+    """The instruction before gave a value that carries one of these information-flow labels. labels: set of 16 bits."""
+
+    delay = 1
+
+    def __init__(self, labels: int) -> None:
+        self._labels = labels
+
+    def pick(self, history: History, tick: int, beams: Beams) -> npt.NDArray[np.intp]:
+        return np.flatnonzero(beams["labels"] & self._labels)
+
+
+class Before:
+    """Another condition holds one tick later."""
+
+    def __init__(self, condition: Condition) -> None:
+        self._condition = condition
+
+    def first(self, history: History, first: int, last: int) -> int | None:
+        found = self._condition.first(history, first + 1, last + 1)
+        return None if found is None else found - 1
+
+    def last(self, history: History, first: int, last: int) -> int | None:
+        found = self._condition.last(history, first + 1, last + 1)
+        return None if found is None else found - 1
+
+
+class DeviceRequested(Requested):
+    """A request to a device comes next. kinds: IN, OUT. addresses: of the device's registers."""
+
+    def __init__(self, kinds: frozenset[EventKind], addresses: range) -> None:
+        super().__init__()
+        self._kinds = kinds
+        self._addresses = addresses
+
+    def _is_meant(self, kind: EventKind, number: int) -> bool:
+        return kind in self._kinds and number in self._addresses
