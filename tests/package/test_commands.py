@@ -105,7 +105,8 @@ def test_a_child_stores_what_changed(source: Path) -> None:
 
 
 def test_inspect_shows_what_there_is(source: Path) -> None:
-    vac("pack", source, "--label", "secret=3", "--mark", "secret=1", "--policy", source, "--created", 86400)
+    Path("law.cedar").write_text("permit(principal, action, resource);\n" * 9)
+    vac("pack", source, "--label", "secret=3", "--mark", "secret=1", "--policy", "law.cedar", "--created", 86400)
     shown = vac("inspect", "hello.vac", "--pages")
     for expected in ("1970-01-02T00:00:00Z", "secret (bit 3)", "9 lines of Cedar", "0x8", "signed by"):
         assert expected in shown
@@ -133,6 +134,7 @@ def test_inspect_shows_what_there_is(source: Path) -> None:
         (["pack", "hello.vasm", "--name", "../x"], "String should match pattern"),
         (["pack", "hello.vasm", "--device", "0x01=console"], "a device's first address is a multiple of 0x10"),
         (["pack", "hello.vasm", "--device", "0x30=STORE"], "kind: String should match"),
+        (["pack", "hello.vasm", "--policy", "hello.vasm"], "policy"),
         (["pack", "hello.vasm", "--parent", "hello.vasm"], "not a VAC image in the page-table form"),
         (["pack", "hello.vasm", "-o", "nowhere/x.vac"], "cannot write 'nowhere/x.vac'"),
         (["pack", "hello.vac"], "is a package already"),

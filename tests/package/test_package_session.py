@@ -14,7 +14,7 @@ from vac.engines.registry import create_machine
 from vac.host.address_space import Shard
 from vac.image.image import Image
 from vac.isa.traps import Trap
-from vac.package.errors import GrantError
+from vac.package.errors import GrantError, ManifestError
 from vac.package.manifest import DeviceSpec, Quotas
 from vac.package.pack import Description, pack
 from vac.package.package import Package
@@ -80,13 +80,29 @@ def test_devices_are_made_as_the_map_says() -> None:
         ({"devices": {"0x50": DeviceSpec(kind="key_value", options={"x": 1})}}, {}, "key_value has no option 'x'"),
         ({"caps": ("clock",), "devices": {"0x10": DeviceSpec(kind="key_value")}}, {}, "clock is at 0x10"),
         ({"caps": ("storage",)}, {}, "no file 'storage'"),
-        ({"policy": "permit(principal, action, resource);"}, {}, "has a policy"),
         ({}, {"shards": (Shard(1, b"x"),)}, "does not grant map"),
     ],
 )
 def test_what_does_not_fit_is_refused(described: dict[str, Any], given: dict[str, Any], message: str) -> None:
     with pytest.raises(GrantError, match=message):
         create_host(package(**described), create_machine("golden"), **given)
+
+
+def test_the_policy_decides_within_the_capabilities() -> None:
+    everything = "permit(principal, action, resource);"
+    both = ("console", "entropy")
+    assert run(package(caps=both, policy=everything))[2] is Trap.NONE
+    assert run(package(caps=("console",), policy=everything))[2] is Trap.DENIED, "it cannot grant"
+    assert run(package(caps=both, policy=""))[2] is Trap.DENIED, "what no policy permits is denied"
+    silent = everything + '@id("silent") forbid(principal, action == Action::"out", resource == Device::"console");'
+    host = create_host(package(caps=both, policy=silent), create_machine("golden"))
+    host.run(1000)
+    assert "silent" in host.denials[0]
+
+
+def test_a_policy_that_is_none_is_not_packed() -> None:
+    with pytest.raises(ManifestError, match="policy"):
+        package(policy="permit everything")
 
 
 def test_quotas_are_those_of_the_scheduler() -> None:

@@ -125,7 +125,9 @@ class Manifest(_Model):
         description="the image that the program starts from, then the images it stands on, nearest first"
     )
     seeds: dict[Word, U64] = Field(description="of each recorded random generator: `entropy` is that of entropy_probe")
-    policy: Annotated[str, Field(max_length=1 << 20)] | None = Field(default=None, description="policies in Cedar")
+    policy: Annotated[str, Field(max_length=1 << 20)] | None = Field(
+        default=None, description="policies in Cedar, which decide within `caps`"
+    )
     author: Annotated[str, Field(max_length=256)] | None = Field(default=None, description="who made it")
     signature: FileName | None = Field(
         default=None, description="file beside the manifest for DSSE envelopes; may be absent"

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..host.capabilities import CAPABILITY_OF_DEVICE
 from ..image.image import Image
 from .archive import encode_archive
-from .errors import PackageError
+from .errors import ManifestError, PackageError
 from .files import write_durably
 from .image_file import IMAGE_SUFFIX, decode_head
 from .image_source import ImageFile, load_chain
@@ -57,6 +57,7 @@ def pack(image: Image, description: Description, parents: Sequence[ImageFile] = 
     Raises ImageError for a program that no machine could load, ManifestError where the description is none.
     """
     name = description.name
+    _check_policy(description)
     content = encode_image(image, load_chain(list(parents)) if parents else None)
     chain = [ImageFile(name + IMAGE_SUFFIX, content, decode_head(content)), *parents]
     devices = description.devices
@@ -88,6 +89,18 @@ def pack(image: Image, description: Description, parents: Sequence[ImageFile] = 
     )
     members = {name + MANIFEST_SUFFIX: manifest.to_bytes()} | {file.name: file.content for file in chain}
     return Package.from_members(members, Path(name + ARCHIVE_SUFFIX))
+
+
+def _check_policy(description: Description) -> None:
+    if description.policy is None:
+        return
+    from ..policy.errors import PolicyError  # the parser of policies takes its time
+    from ..policy.soul_law import SoulLaw
+
+    try:
+        SoulLaw.parse(description.policy, description.labels, "policy")
+    except PolicyError as error:
+        raise ManifestError(str(error)) from error
 
 
 def _reference(file: ImageFile) -> ImageReference:

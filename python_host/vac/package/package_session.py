@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..devices.console import Console
@@ -11,7 +11,7 @@ from ..devices.message_bus import BusError
 from ..devices.registry import DeviceContext, DeviceKindError, create_device
 from ..host.address_space import Shard
 from ..host.capabilities import CAPABILITY_OF_DEVICE, Capability, CapabilityError, capabilities_of
-from ..host.guard import Guard
+from ..host.guard import Guard, device_name
 from ..host.session import Host
 from ..isa import ports
 from ..machine.protocol import Machine
@@ -66,6 +66,24 @@ def create_devices(manifest: Manifest, context: DeviceContext) -> dict[int, Devi
     return devices
 
 
+def create_guard(manifest: Manifest, devices: Iterable[int], shards: Iterable[int], quota_class: str) -> Guard | None:
+    """What decides by the manifest's policy, None without one. devices: first addresses of those that the run has.
+
+    Raises GrantError for a policy that cannot be compiled.
+    """
+    if manifest.policy is None:
+        return None
+    from ..policy.errors import PolicyError  # the parser of policies takes its time
+    from ..policy.soul_law import SoulLaw
+
+    try:
+        law = SoulLaw.parse(manifest.policy, manifest.labels, "policy")
+        names = [device_name(address) for address in devices]
+        return law.tables(manifest.name, quota_class=quota_class, devices=names, shards=shards)
+    except PolicyError as error:
+        raise GrantError(f"{manifest.name}: {error}") from error
+
+
 def quota(manifest: Manifest) -> Quota:
     """The manifest's quotas as the scheduler takes them."""
     return Quota(**manifest.quotas.model_dump())
@@ -79,12 +97,14 @@ def create_host(
     seed: int | None = None,
     shards: Sequence[Shard] = (),
     guard: Guard | None = None,
+    quota_class: str = "standard",
     **options: Any,
 ) -> Host:
     """A host that runs the package on this machine from its first tick.
 
-    context: what this run gives to the devices of the map: console, files, busses. shards: what `map` can reach. seed:
-    in place of the manifest's. guard: in place of the manifest's policy. options: go to `Host` as they are.
+    context: what this run gives to the devices of the map: console, files, busses. shards: what `map` can reach.
+    seed: in place of the manifest's. guard: in place of the manifest's policy. quota_class: what policies are told of
+    this run. options: go to `Host` as they are.
     Raises GrantError where the manifest and this host do not fit, or something is given that it does not grant.
     """
     manifest = package.manifest
@@ -97,9 +117,9 @@ def create_host(
         if given and capability not in capabilities:
             wanted = str(capability.name).lower()
             raise GrantError(f"{manifest.name}: {what} given to it, but it does not grant {wanted}")
-    if manifest.policy is not None and guard is None:
-        raise GrantError(f"{manifest.name}: it has a policy, and there is nothing here that decides by it")
     devices = create_devices(manifest, context)
+    if guard is None:
+        guard = create_guard(manifest, devices, [shard.number for shard in shards], quota_class)
     console = devices.pop(ports.Device.CONSOLE, None)
     devices.pop(ports.Device.CLOCK, None)
     try:
