@@ -32,6 +32,8 @@ from ..link.session import LinkError
 from ..machine.protocol import MachineError, StopReason
 from ..machine.state import State
 from ..memory.errors import PagingError
+from ..virtual_cpu.translation import SUFFIX as VIRTUAL_CPU_SUFFIX
+from ..virtual_cpu.translation import translate
 from .failure import fail, load_image, write_whole
 from .package_file import is_package, open_package, package_host
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
@@ -139,7 +141,9 @@ def load_program(path: Path) -> tuple[Image, Assembly | None]:
     if path.suffix == ".vacimg" or content.startswith(MAGIC[:-1]):
         return load_image(path), None
     try:
-        assembly = assemble_with_listing(content.decode(), str(path))
+        text = content.decode()
+        is_virtual_cpu = path.suffix == VIRTUAL_CPU_SUFFIX
+        assembly = translate(text, str(path)).assembly if is_virtual_cpu else assemble_with_listing(text, str(path))
     except UnicodeDecodeError:
         fail(f"{str(path)!r} is neither an image nor text in UTF-8")
     except AssemblyErrors as errors:

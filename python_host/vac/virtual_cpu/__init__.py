@@ -1,0 +1,1 @@
+"""VirtualCPU programs: a register machine's assembly, translated to bytecode."""
