@@ -6,17 +6,23 @@ from typing import Annotated
 import typer
 
 from .asm import asm
+from .beams import beams
 from .board import board
+from .diff import diff
 from .disasm import disasm
+from .forks import export, fork, import_, runs
 from .gdb import gdb
 from .pack import pack
 from .package_inspect import inspect
 from .package_sign import keygen, sign
 from .package_unpack import unpack
 from .plot import plot
+from .record import record
+from .replay import replay
 from .run import run
 from .schedule import schedule
 from .verify import verify
+from .why import why
 
 app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
 app.command()(asm)
@@ -26,9 +32,14 @@ app.command()(run)
 app.command()(schedule)
 app.command()(plot)
 app.command()(verify)
+app.command()(why)
 for command in (pack, unpack, inspect, keygen, sign):
     app.command()(command)
+for command in (record, replay, diff, fork, runs, export):
+    app.command()(command)
+app.command("import")(import_)
 app.add_typer(board, name="board")
+app.add_typer(beams, name="beams")
 
 
 def _print_version(wanted: bool) -> None:
