@@ -37,11 +37,12 @@ lint: setup  ## style, format and types
 	$(PY) -m ruff format --check .
 	.venv/bin/basedpyright
 
-verify: setup  ## long campaigns: random programs, paging over S3, fuzzed files, the link, a bitstream built twice  [PROGRAMS=n] [FRAMES=n]
+verify: setup  ## long campaigns: random programs, paging over S3, scheduling, fuzzed files, the link, a bitstream built twice  [PROGRAMS=n] [FRAMES=n]
 	$(PY) -m vac.campaigns.differential --programs $(PROGRAMS) --sanitize
 	$(PY) -m vac.campaigns.differential --programs $$(( $(PROGRAMS) / 20 + 1 )) --ticks 500 --engines rtl,jit,fast --name differential-rtl
 	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
 	$(PY) -m vac.campaigns.paging
+	$(PY) -m vac.campaigns.scheduling
 	$(PY) -m vac.campaigns.fuzz --seconds 30
 	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)
 	$(PY) -m vac_hdl.reproduce --board "$(BOARD)"

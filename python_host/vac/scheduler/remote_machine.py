@@ -72,7 +72,7 @@ class RemoteMachine:
         self._deaths = 0
         slot.machines[number] = self
         try:
-            self._built()
+            self._asked(lambda process: None)  # builds it, also where the process has ended a moment ago
         except BaseException:
             del slot.machines[number]
             raise
