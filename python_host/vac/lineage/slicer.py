@@ -181,8 +181,8 @@ class _Slicer:
         history = self._history
         if self._target.kind != "instruction":
             return self._target.places(history), False
-        is_retired = any(len(beams) for _, beams in history.beams(self._tick, self._tick + 1))
         places = waiting_operands(history)
+        is_retired = history.seek(history.tick + 1).tick > self._tick
         return ([place for place in places if place >= MEMORY] if is_retired else places), is_retired
 
     def _finish(self, end: int) -> Lineage:

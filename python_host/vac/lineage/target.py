@@ -54,7 +54,7 @@ class Target:
             return waiting_operands(history)
         number = self.numbers[0]
         if self.kind == "stack":
-            self._check(number < state.sp, f"the data stack holds {state.sp} cells")
+            self._check(number < state.sp, f"the data stack is {state.sp} deep")
             return [state.sp - 1 - number]
         if self.kind == "local":
             self._check(number < state.rp - state.fp, f"the frame has {state.rp - state.fp} locals")
