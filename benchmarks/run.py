@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks import engines
 from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
+from benchmarks.packages import measure_packages, print_packages
 from benchmarks.paging import measure_paging, print_paging
 from benchmarks.paging_disk import DiskBenchFailed
 from benchmarks.peers.measure import MEAN, area_records, time_per_instruction
@@ -178,13 +179,16 @@ def main(arguments: list[str] | None = None) -> int:
         command = " ".join([_COMMAND, *given])
         results = _measure(options.quick, seeds, path, command)
         paging = measure_paging(options.quick, command)
+        packages = measure_packages(options.quick, command)
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _print_tables(results)
     print_paging(paging)
+    print_packages(packages)
     if not options.quick:
-        for name, records in ((path, results), (RESULTS_FOLDER / "paging.json", paging)):
+        paging_path, packages_path = RESULTS_FOLDER / "paging.json", RESULTS_FOLDER / "packages.json"
+        for name, records in ((path, results), (paging_path, paging), (packages_path, packages)):
             write_results(name, records)
             print(f"written: benchmarks/results/{name.name}", file=sys.stderr)
     return engines.main(["--quick"] if options.quick else [])

@@ -158,7 +158,7 @@ def _contents(image: Image) -> dict[tuple[int, int], bytes]:
             start = number << LEAF_BITS
             key = segment.slot, number
             if key not in found and segment.offset <= start and start + LEAF_BYTES <= end:
-                found[key] = segment.data[start - segment.offset :][:LEAF_BYTES]
+                found[key] = segment.data[start - segment.offset : start - segment.offset + LEAF_BYTES]
                 continue
             leaf = found[key] = bytearray(found.get(key, _ZEROS))
             first = max(start, segment.offset)
