@@ -104,6 +104,10 @@ class AddressSpace:
                 labels |= segment.labels
         return Leaf(bytes(content), labels)
 
+    def slot_of_shard(self, number: int) -> int | None:
+        """Where a shard that `map` can grant lies in this machine; None when there is none of that number."""
+        return self._shards[number][0] if number in self._shards else None
+
     # ---- copies --------------------------------------------------------------------------------------------------
 
     def locate(self, state: State, pointer: int, length: int, permission: int) -> tuple[int, int]:

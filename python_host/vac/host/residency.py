@@ -67,6 +67,7 @@ class HeldLeaves:
             self._machine.evict(slot, number)
             del self._resident[slot, number]
         self._evicted[slot, number] = leaf
+        self._departed.add((slot, number))
 
     def _install(self, slot: int, number: int) -> None:
         leaf = self.leaf(slot, number)
