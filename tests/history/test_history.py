@@ -211,6 +211,22 @@ def test_a_live_run_is_visited_while_it_goes_on_and_asks_nothing_twice() -> None
     assert output == b"HELLO"
 
 
+def test_a_live_run_asks_nothing_behind_the_place_where_it_stops() -> None:
+    image = assemble(ECHO)
+    host = Host(create_machine("fast", keeps_beams=False), image, console=Console(b"hello"))
+    history = History.following(host, image)
+    out = image.code.index(b"\x49\x00")  # `out 0`
+    for count in range(1, 6):
+        assert history.run_to(AtPc(out))
+        assert history.state.pc == out
+        assert len(host.input_log.entries) == 2 * count - 1
+    assert not history.run_to(AtPc(out))
+    assert history.reason is StopReason.HALTED
+    assert history.run_back_to(AtPc(out))
+    assert history.run_to(Ended())
+    assert history.tick == history.last_tick
+
+
 def test_a_recording_that_ends_at_a_request() -> None:
     image = assemble(ECHO)
     host = Host(create_machine("fast"), image, console=Console(b"hello"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 PART_SUFFIX = ".part"
@@ -19,10 +20,8 @@ def write_durably(path: Path, content: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError:
-        try:
+        with suppress(OSError):  # a read-only file system has no temporary file either
             temporary.unlink(missing_ok=True)
-        except OSError:
-            pass  # a read-only file system has no temporary file either
         raise
 
 

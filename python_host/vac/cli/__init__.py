@@ -19,6 +19,7 @@ from .package_unpack import unpack
 from .plot import plot
 from .record import record
 from .replay import replay
+from .proof import prove, verify_proof
 from .run import run
 from .schedule import schedule
 from .verify import verify
@@ -33,6 +34,8 @@ app.command()(schedule)
 app.command()(plot)
 app.command()(verify)
 app.command()(why)
+app.command()(prove)
+app.command()(verify_proof)
 for command in (pack, unpack, inspect, keygen, sign):
     app.command()(command)
 for command in (record, replay, diff, fork, runs, export):

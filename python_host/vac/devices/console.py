@@ -115,10 +115,10 @@ class Console(BaseDevice):
     def follow(self, access: Access) -> None:
         if access.is_output:
             self.write(access.data if access.register is None else bytes([access.value & 0xFF]))
-        elif access.register is None:
-            self.taken += len(access.data)
-        elif access.register == CONSOLE_DATA:
-            self.taken += 1
+        elif access.register in (None, CONSOLE_DATA):
+            length = len(access.data) if access.register is None else 1
+            self.taken += length
+            self._buffer = self._buffer[length:]  # what a checkpoint had read ahead
 
     def save(self) -> dict[str, Any]:
         return {

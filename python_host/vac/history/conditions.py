@@ -54,30 +54,39 @@ class BeamCondition:
         """Whether it holds at the end of a run, where no instruction retires any more."""
         return False
 
-    def _at_end(self, history: History, first: int, last: int) -> list[int]:
-        """Where it holds at the end, of the ticks in question: before a trap, and at the very end."""
-        end = history.last_tick
-        places = [] if end is None else [tick for tick in (end - 1, end) if first <= tick <= last]
-        return [tick for tick in places if self.holds_without_beam(history.seek(tick))]
+    def _without_beam(self, history: History, first: int, last: int) -> list[int]:
+        """Where it holds of the ticks of which there is no beam: at the end of a run, before a trap, and before a
+        request of a live run that is not answered yet."""
+        found: list[int] = []
+        for tick in range(first, last + 1):
+            state = history.seek(tick)
+            if history.tick != tick:
+                break
+            if self.holds_without_beam(state):
+                found.append(tick)
+        return found
 
     def first(self, history: History, first: int, last: int) -> int | None:
+        covered = first
         for tick, beams in history.beams(max(0, first - self.delay), last + 1 - self.delay):
             found = self.pick(history, tick, beams)
             if len(found):
                 return tick + int(found[0]) + self.delay
-        at_end = self._at_end(history, first, last)
+            covered = tick + len(beams) + self.delay
+        at_end = self._without_beam(history, max(first, covered), last)
         return at_end[0] if at_end else None
 
     def last(self, history: History, first: int, last: int) -> int | None:
-        at_end = self._at_end(history, first, last)
-        if at_end:
-            return at_end[-1]
         for start, end in _parts_backwards(first, last):
-            latest = None
+            latest, covered = None, start
             for tick, beams in history.beams(max(0, start - self.delay), end + 1 - self.delay):
                 found = self.pick(history, tick, beams)
                 if len(found):
                     latest = tick + int(found[-1]) + self.delay
+                covered = tick + len(beams) + self.delay
+            at_end = self._without_beam(history, max(start, covered), end)
+            if at_end:
+                return at_end[-1]
             if latest is not None:
                 return latest
         return None

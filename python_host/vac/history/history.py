@@ -80,7 +80,8 @@ class History:
     @staticmethod
     def following(host: Host, image: Image, engine: str = "fast", limits: Limits | None = None) -> History:
         """The history of a live run from where its host stands now, which must be the beginning of its log. Moving
-        beyond what has been run runs the host on; nothing is asked of it a second time."""
+        beyond what has been run runs the host on; nothing is asked of it a second time, and `run_to` asks nothing of
+        it behind the place where it stops."""
         if host.input_log.entries or host.answered:
             raise HistoryError("a history can follow a host only from the beginning of its input log")
         memory = MemoryMap.of_segments(host.memory.segments)
@@ -166,6 +167,8 @@ class History:
             raise HistoryError(f"tick {tick} is before this history, which begins at tick {self.first_tick}")
         if self._host:
             self._run_host(tick)
+            # An interrupted host has not come that far.
+            tick = min(tick, moment_of(self._host.machine.state()))
         if self._end is not None:
             tick = min(tick, self._end)
         if tick != self._tick:
@@ -194,6 +197,8 @@ class History:
         while first <= last:
             upper = min(last, self._end if self._end is not None else first + _UNKNOWN_SPAN)
             if self._end is None:
+                if self._host:
+                    upper = self._run_host_to_request(first, upper)
                 self.seek(upper)
                 upper = self.tick
             found = condition.first(self, first, upper) if first <= upper else None
@@ -306,6 +311,22 @@ class History:
     def _final_reason(self) -> StopReason:
         status = self._playback.machine.state().status
         return {Status.HALTED: StopReason.HALTED, Status.TRAPPED: StopReason.TRAPPED}.get(status, StopReason.TICK)
+
+    def _run_host_to_request(self, first: int, target: int) -> int:
+        """Runs the live host on to a tick, at most to the first request from `first` on, which it does not answer yet:
+        nobody can take back what was asked of the world. Where it is then."""
+        host = self._host
+        assert host
+        self._run_host(first)
+        while moment_of(host.machine.state()) < target:
+            stop = host.machine.run(target)
+            if stop.miss:
+                host.memory.serve(stop.miss)
+                continue
+            if stop.reason in (StopReason.HALTED, StopReason.TRAPPED):
+                self._end = moment_of(host.machine.state())
+            break
+        return max(first, min(target, moment_of(host.machine.state())))
 
     def _run_host(self, target: int) -> None:
         """Runs the live host on to a tick."""

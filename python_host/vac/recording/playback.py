@@ -38,7 +38,7 @@ class Playback:
         """Entries of the log that the machine has had."""
         self._leaves = MappedLeaves(machine, origin.memory)
         self._capture = MemoryCapture(machine, self._leaves, origin.memory)
-        self._on_event = on_event
+        self.on_event = on_event
         self._written: frozenset[int] = frozenset()
 
     def restore(self, point: Point) -> None:
@@ -72,8 +72,8 @@ class Playback:
                 f"at tick {event.tick} the run asks for {event.kind.value} {event.number}; the recorded run asked at "
                 f"tick {entry.tick} for {entry.kind.value} {entry.number}: another image, or another version of it"
             )
-        if self._on_event:
-            self._on_event(self.position, event)
+        if self.on_event:
+            self.on_event(self.position, event)
         for slot, offset, data in entry.answer.writes:
             if data:
                 self._leaves.make_resident(slot, offset >> 12, offset + len(data) - 1 >> 12)

@@ -1,0 +1,127 @@
+"""`vac fork`, `vac runs`, `vac export`, `vac import`: recordings and their other futures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..engines.registry import ENGINES
+from .failure import fail
+from .record import NEVER, exit_code, in_words, machine_of, open_input, recording_errors, run_recorder, write_out
+
+
+def fork(
+    recording: Annotated[Path, typer.Argument(help="Recording to fork from.", metavar="RUN")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the new one.", metavar="NEW")],
+    at: Annotated[int, typer.Option("--at", help="The tick from which on it is another run.", min=0)],
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help="Console input from there on; by default standard input.")
+    ] = None,
+    patch: Annotated[
+        list[str] | None, typer.Option(help="Bytes that memory has from there on.", metavar="SLOT:OFFSET=HEX")
+    ] = None,
+    storage: Annotated[Path | None, typer.Option(help="The bytes of device 0x30, read-only.", metavar="FILE")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the new run.")] = None,
+    ticks: Annotated[int, typer.Option(help="Stop at this tick.", min=0, max=NEVER)] = NEVER,
+    engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
+    as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
+) -> None:
+    """Run on from a tick of a recording with other input, or other memory, and record that.
+
+    Exits as `vac record` does.
+    """
+    from ..recording.program import Program
+    from ..recording.recording import Recording
+    from ..recording.start import fork_recording
+
+    patches = [_patch(text) for text in patch or []]
+    with recording_errors(), open_input(input_file) as source:
+        parent = Recording(recording)
+        given = Program.from_recording(parent)
+        given.source, given.sink, given.storage = source, write_out, storage or given.storage
+        recorder = fork_recording(parent, at, output, given, lambda: machine_of(engine), patches, name)
+        report = run_recorder(recorder, ticks)
+    typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
+    raise typer.Exit(exit_code(report["reason"]))
+
+
+def _patch(text: str) -> tuple[int, int, bytes]:
+    try:
+        place, data = text.split("=")
+        slot, offset = place.split(":")
+        return int(slot, 0), int(offset, 0), bytes.fromhex(data)
+    except ValueError:
+        fail(f"--patch {text!r}: SLOT:OFFSET=HEX is expected, as in 1:0x40=ff00")
+
+
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder that holds recordings.")] = Path("."),
+    prune: Annotated[
+        str | None, typer.Option(help="Remove the run of this folder or id, and all that were forked from it.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List the recordings in a folder, forks under what they were forked from."""
+    from ..recording.family import family, flattened
+    from ..recording.family import prune as remove
+
+    with recording_errors():
+        found = list(flattened(family(folder)))
+        if prune is not None:
+            chosen = [kin for kin in found if prune in (kin.recording.about.id, kin.recording.folder.name)]
+            if len(chosen) != 1:
+                fail(f"{len(chosen)} runs in {folder} are called {prune!r}")
+            for path in remove(chosen[0]):
+                typer.echo(f"removed {path}")
+            return
+        for kin in found:
+            about = kin.recording.about
+            fields: dict[str, Any] = {
+                "folder": str(kin.recording.folder),
+                "id": about.id,
+                "name": about.name,
+                "created": about.created,
+                "ticks": about.end.tick if about.end else kin.recording.known_tick,
+                "end": about.end.reason if about.end else None,
+                "root": about.end.root if about.end else None,
+                "parent": about.parent and about.parent.run,
+                "forked_at": about.parent and about.parent.moment,
+            }
+            typer.echo(json.dumps(fields) if as_json else _line(fields, kin.depth))
+
+
+def _line(fields: dict[str, Any], depth: int) -> str:
+    origin = "" if fields["parent"] is None else f"  from tick {fields['forked_at']:,}"
+    end = fields["end"] or "no end"
+    return f"{'  ' * depth}{fields['folder']}  {fields['name'] or '-'}{origin}  {fields['ticks']:,} ticks, {end}"
+
+
+def export(
+    recording: Annotated[Path, typer.Argument(help="Recording.", metavar="RUN")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", metavar="FILE.vacrun")],
+    checkpoints: Annotated[
+        bool, typer.Option("--checkpoints", help="With all checkpoints, not the first alone.")
+    ] = False,
+) -> None:
+    """Write a recording as one file. The same recording always gives the same bytes."""
+    from ..recording.bundle import export_recording
+    from ..recording.recording import Recording
+
+    with recording_errors():
+        length = export_recording(Recording(recording), output, checkpoints)
+    typer.echo(f"{output}: {length:,} bytes")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="File that `vac export` wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the recording.", metavar="RUN")],
+) -> None:
+    """Make a recording from such a file. `vac replay` proves it."""
+    from ..recording.bundle import import_recording
+
+    with recording_errors():
+        recording = import_recording(file, output)
+    typer.echo(f"{output}: {recording.known_tick:,} ticks, {len(recording.entries):,} inputs")

@@ -1,0 +1,83 @@
+"""The program of a recording and the hosts that run it: the first one, and those that continue it or play it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..devices.console import ByteSource, Console
+from ..devices.storage import Storage
+from ..host.input_log import InputLog
+from ..host.session import Host
+from ..image.image import Image
+from ..machine.protocol import Machine
+from ..package.package import Package
+from .errors import RecordingError
+from .recording import Recording
+
+IMAGE_FILE = "program.vacimg"
+PACKAGE_FILE = "program.vac"
+
+
+@dataclass
+class Program:
+    """What is run, with what its devices stand on. source, sink: of the console. storage: path of the bytes of device
+    0x30. seed: of `entropy_probe`; None for the package's, or 0. extra: goes to `Host` as it is."""
+
+    image: Image
+    package: Package | None = None
+    source: ByteSource | bytes = b""
+    sink: Any = None
+    storage: Path | None = None
+    seed: int | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.package.manifest.name if self.package else self.image.name
+
+    def file(self) -> tuple[str, bytes]:
+        """Name and bytes of the file that a recording keeps."""
+        if self.package is None:
+            return IMAGE_FILE, self.image.to_bytes()
+        from ..package.archive import encode_archive
+
+        return PACKAGE_FILE, encode_archive(self.package.files)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `from_recording` needs to make it again, as JSON values."""
+        return {"seed": self.seed, "storage": None if self.storage is None else str(self.storage.absolute())}
+
+    @staticmethod
+    def from_recording(recording: Recording) -> Program:
+        """Without a console. Raises RecordingError."""
+        options = recording.about.options
+        storage = options.get("storage")
+        program = Program(recording.image, seed=options.get("seed"), storage=Path(storage) if storage else None)
+        if recording.about.program == PACKAGE_FILE:
+            from ..package.archive import decode_archive
+            from ..package.errors import PackageError
+
+            path = recording.folder / PACKAGE_FILE
+            try:
+                program.package = Package.from_members(decode_archive(recording.program()), path)
+            except PackageError as error:
+                raise RecordingError(f"{path}: {error}") from error
+        return program
+
+    def host(self, machine: Machine, replay: InputLog | None = None) -> Host:
+        """A host on a fresh machine; with a log, one that plays back and lets nothing out. Raises OSError where the
+        storage cannot be read, PackageError where the package does not grant what is given."""
+        console = Console() if replay else Console(self.source, self.sink or (lambda data: None))
+        storage = Storage(self.storage.open("rb")) if self.storage else None
+        if self.package:
+            from ..package.package_session import create_host
+
+            return create_host(
+                self.package, machine, console=console, storage=storage, seed=self.seed, replay=replay, **self.extra
+            )
+        return Host(
+            machine, self.image, console=console, storage=storage, seed=self.seed or 0, replay=replay, **self.extra
+        )

@@ -1,0 +1,117 @@
+"""Beginning and continuing recordings of programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..checkpoint.memory_map import MemoryMap, key_of
+from ..checkpoint.point import Point
+from ..isa.limits import LEAF_BITS, LEAF_BYTES
+from ..machine.protocol import Leaf, Machine
+from ..machine.state import Status
+from .errors import RecordingError
+from .input_log_file import chained
+from .program import Program
+from .recorder import Recorder, catch_up, continue_recording, place_host
+from .recording import SEGMENT_TICKS, About, Parent, Recording
+
+CONSOLE = "0x00"
+Create = Callable[[], Machine]
+Patch = tuple[int, int, bytes]
+"""Shard slot, offset and the bytes that are put there."""
+
+
+def start_recording(
+    folder: Path, program: Program, create: Create, engine: str, segment_ticks: int = SEGMENT_TICKS
+) -> Recorder:
+    """A recorder of a run from its first tick. create: a fresh machine. engine: its name, for the record.
+
+    Raises RecordingError, CheckpointError, and what `Program.host` raises.
+    """
+    host = program.host(create())
+    origin = Point(host.machine.state(), MemoryMap.of_segments(host.memory.segments))
+    name, content = program.file()
+    about = About(program.name, name, "", engine, segment_ticks=segment_ticks, options=program.options)
+    recording = Recording.create(folder, about, content, origin)
+    return Recorder(recording, host, origin.memory)
+
+
+def resume_recording(recording: Recording, program: Program, create: Create) -> Recorder:
+    """A recorder that goes on where a recording stopped. As `continue_recording`."""
+    return continue_recording(recording, lambda machine, log: program.host(machine, log), create)
+
+
+def fork_recording(
+    recording: Recording,
+    moment: int,
+    folder: Path,
+    program: Program,
+    create: Create,
+    patches: Sequence[Patch] = (),
+    name: str | None = None,
+) -> Recorder:
+    """A recorder of another future: the run as it was up to a moment, then on with the devices of `program`; the
+    console's input begins with what it is given here.
+
+    The new recording begins there; it is whole by itself, and knows its parent. patches: memory that is changed first.
+    A moment behind the end of the recording, or of a machine that has stopped, is refused with RecordingError; else as
+    `continue_recording`.
+    """
+    if not recording.origin.point.moment <= moment <= recording.known_tick:
+        raise RecordingError(
+            f"{recording.folder} goes from tick {recording.origin.tick:,} to {recording.known_tick:,}; {moment:,} is "
+            "not in it"
+        )
+    start = max((p for p in recording.points() if p.moment <= moment), key=lambda point: point.moment)
+    point, _ = catch_up(recording, start, program.host, create(), moment)
+    if point.state.status is not Status.RUNNING or point.tick != moment:
+        raise RecordingError(f"{recording.folder}: the machine has stopped at tick {point.tick:,}; it has no future")
+    chain = recording.chain
+    for entry in recording.entries[: point.position]:
+        chain = chained(chain, entry)
+    patched = replace(point, memory=patched_memory(point.memory, patches), position=0)
+    origin = replace(patched, host=_with_fresh_input(patched.host or {}))
+    about = replace(
+        recording.about,
+        name=name or f"{recording.about.name} from tick {moment}",
+        id=About("", "", "", "").id,
+        created=About("", "", "", "").created,
+        options=program.options,
+        parent=Parent(recording.about.id, moment, tuple((slot, at, data.hex()) for slot, at, data in patches)),
+        chain=chain.hex(),
+        end=None,
+    )
+    fork = Recording.create(folder, about, recording.program(), origin)
+    host = program.host(create())
+    place_host(host, origin)
+    return Recorder(fork, host, origin.memory)
+
+
+def _with_fresh_input(host: Mapping[str, Any]) -> dict[str, Any]:
+    """A fork has a log of its own, and a console whose input begins with what it is given now."""
+    devices = dict(host["devices"])
+    devices[CONSOLE] = {**devices[CONSOLE], "taken": 0, "ahead": ""}
+    return {**host, "answered": 0, "devices": devices}
+
+
+def patched_memory(memory: MemoryMap, patches: Sequence[Patch]) -> MemoryMap:
+    """A map with bytes changed. Raises RecordingError for a place that no memory has."""
+    for slot, offset, data in patches:
+        if not data or not 0 <= offset <= (1 << 32) - len(data):
+            raise RecordingError(f"{len(data)} bytes at offset {offset:#x} of slot {slot} cannot be patched")
+        leaves: dict[int, Leaf] = {}
+        for number in range(offset >> LEAF_BITS, (offset + len(data) - 1 >> LEAF_BITS) + 1):
+            try:
+                key = key_of(slot, number)
+            except ValueError as error:
+                raise RecordingError(str(error)) from error
+            leaf = memory.leaf(key)
+            content, start = bytearray(leaf.data), number << LEAF_BITS
+            first, last = max(offset, start), min(offset + len(data), start + LEAF_BYTES)
+            content[first - start : last - start] = data[first - offset : last - offset]
+            leaves[key] = Leaf(bytes(content), leaf.labels)
+        memory = memory.with_leaves(leaves)
+    return memory
