@@ -103,21 +103,29 @@ class MemoryTree:
         return LeafProof(tuple(levels))
 
 
-def leaf_is_proven(root: bytes, slot: int, number: int, leaf: Leaf, proof: LeafProof) -> bool:
-    """Whether this leaf stands there in the memory that `root` names; a leaf of zeros: whether none does."""
+def leaf_root(slot: int, number: int, leaf: Leaf, proof: LeafProof) -> bytes | None:
+    """The memory root that a proof of this leaf leads to; None where the proof does not hang together.
+
+    Raises ValueError when no such leaf can exist.
+    """
     key = _key(slot, number)
     found = leaf_hash(leaf)
     if len(proof.levels) != LEVELS:
-        return False
+        return None
     for height, (present, others) in enumerate(proof.levels):
         is_present = bool(present >> (key & 15) & 1)
         if is_present != (found is not None) or present.bit_count() - is_present != len(others):
-            return False
+            return None
         if not 0 <= present < 1 << 16 or any(len(other) != HASH_BYTES for other in others):
-            return False
+            return None
         rest = iter(others)
         indices = [index for index in range(16) if present >> index & 1]
         children = {index: found if found and index == key & 15 else next(rest) for index in indices}
         found = _node_hash(children) if children or height == LEVELS - 1 else None
         key >>= 4
-    return found == root
+    return found
+
+
+def leaf_is_proven(root: bytes, slot: int, number: int, leaf: Leaf, proof: LeafProof) -> bool:
+    """Whether this leaf stands there in the memory that `root` names; a leaf of zeros: whether none does."""
+    return leaf_root(slot, number, leaf, proof) == root

@@ -1,0 +1,66 @@
+"""`vac prove` and `vac verify-proof` as people meet them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.proof.independent_checker import check
+
+VAC = [sys.executable, "-c", "from vac.cli import main; main()"]
+PROGRAM = ".data\n.word 7, 8, 9\n.code\n.frame 2\n li l0, 5\n st32a l0, 4\n get0\n halt\n"
+
+
+def vac(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*VAC, *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.vasm"
+    path.write_text(PROGRAM)
+    return path
+
+
+def test_prove_and_verify(program: Path) -> None:
+    file = program.with_name("proof.json")
+    made = vac("prove", program, "--at", 2, "--address", "1:4", "--stacks", "-o", file)
+    assert made.returncode == 0 and not made.stdout, made.stderr
+    root = made.stderr.split()[-1]
+    checked = vac("verify-proof", file, "--root", root)
+    assert checked.returncode == 0, checked.stderr
+    assert "at tick 2 the machine is running" in checked.stdout and "07 00 00 00 05 00 00 00 09" in checked.stdout
+    assert check(file.read_bytes(), bytes.fromhex(root))["memory"]["slot"] == 1
+    asked = vac("verify-proof", file, "--root", root, "--json")
+    assert json.loads(asked.stdout)["registers"]["tick"] == 2
+    other = vac("prove", program, "--at", 3, "-o", program.with_name("other.json"))
+    refused = vac("verify-proof", file, "--root", other.stderr.split()[-1])
+    assert refused.returncode == 1 and "refused: the proof leads to the root" in refused.stderr
+    file.write_bytes(file.read_bytes().replace(b'"tick":2', b'"tick":3'))
+    refused = vac("verify-proof", file, "--root", root)
+    assert refused.returncode == 1 and "refused" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--leaf", "1"], "--leaf is '1'"),
+        (["--leaf", "256:0"], "--leaf is '256:0'"),
+        (["--address", "1:0x100000000"], "--address is"),
+        (["--leaf", "1:0", "--address", "1:0"], "not both"),
+        (["--at", "99"], "there is no tick 99"),
+    ],
+)
+def test_bad_input(program: Path, arguments: list[str], message: str) -> None:
+    done = vac("prove", program, *arguments)
+    assert done.returncode == 2 and message in done.stderr and not done.stdout and "Traceback" not in done.stderr
+
+
+def test_bad_roots_and_files(program: Path) -> None:
+    assert "64 hexadecimal digits" in vac("verify-proof", program, "--root", "12").stderr
+    none = vac("verify-proof", program.with_name("none"), "--root", "0" * 64)
+    assert none.returncode == 2 and "cannot read" in none.stderr
+    assert vac("verify-proof", program, "--root", "0" * 64).returncode == 1
