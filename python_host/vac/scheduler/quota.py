@@ -25,6 +25,8 @@ class StopCause(Enum):
     LINK = "the link to its engine failed"
     """What the engine held is lost with it. A machine that was saved when the link to a shared core failed can be moved
     to another executor and continued."""
+    PEERS = "it waits for machines that do not go on"
+    """Of the same run, over a bus; continuing one of those lets it be continued too."""
     FAILED = "the engine failed"
 
     @property

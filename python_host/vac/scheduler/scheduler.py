@@ -20,7 +20,7 @@ from .executors import Executor, OneEach
 from .gangs import Gangs
 from .guarded_machine import GuardedMachine
 from .lanes import Lane, Lanes
-from .quota import Quota
+from .quota import Quota, StopCause
 from .remote_machine import RemoteMachine
 from .virtual_machine import VirtualMachine
 
@@ -70,6 +70,8 @@ class Scheduler:
         self._ideal: dict[int, int] = {}
         self._served: dict[int, int] = {}
         self._ticks_before: dict[int, int] = {}
+        self._waiting: list[VirtualMachine] = []
+        """Machines that wait for others to come further; any progress lets them look again."""
         self._is_interrupted = False
         self._is_closed = False
 
@@ -179,6 +181,7 @@ class Scheduler:
         slices = shown = 0
         try:
             self._admit()
+            self._wake()
             while len(self._lanes):
                 is_over = self._is_interrupted or (until is not None and self.clock >= until)
                 slices += self._run_slices(starts=not is_over)
@@ -191,6 +194,10 @@ class Scheduler:
             for lane in self._lanes.running():
                 if lane.running:
                     self._cut_short(lane.running)
+        if not len(self._lanes):
+            for vm in self._waiting:
+                vm.account.stop = StopCause.PEERS
+            self._waiting.clear()
         self._is_interrupted = False
         return self.report()
 
@@ -317,11 +324,25 @@ class Scheduler:
         self._charge(vm)
 
     def _end(self, vm: VirtualMachine) -> None:
-        self._charge(vm)
+        used = self._charge(vm)
         self._settle(vm)
+        if used or vm.stop is not None:
+            self._wake()
+        elif vm.host.waits_for is not None and vm in self._lanes:
+            self._retire(vm)
+            if self._gangs and vm.paged:
+                self._gangs.leave(vm)
+                self._admit()
+            self._waiting.append(vm)
 
-    def _charge(self, vm: VirtualMachine) -> None:
-        """Accounts for a slice."""
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for vm in waiting:
+            self._arrive(vm)
+            self._admit()
+
+    def _charge(self, vm: VirtualMachine) -> int:
+        """Accounts for a slice; its ticks."""
         account, number = vm.account, vm.number
         used = account.ticks - self._ticks_before[number]
         self.clock += used
@@ -329,6 +350,7 @@ class Scheduler:
         self._served[number] += self._lanes.service_time(used, vm.weight)
         is_due = account.slices % _SLICES_BETWEEN_WEIGHTS == 0
         self._lanes.charge(vm, used, vm.reweigh() if is_due and vm.stop is None else None)
+        return used
 
     def _settle(self, vm: VirtualMachine) -> None:
         """Makes way for others after a slice."""
