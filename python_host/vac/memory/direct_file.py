@@ -5,9 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 RUN_BLOCKS = 8
 """Blocks next to each other that are moved by one call."""
@@ -46,20 +49,26 @@ class DirectFile:
         """Blocks from the start to the end of the file."""
         return os.fstat(self._file).st_size // self._block_bytes
 
-    def read(self, numbers: Sequence[int]) -> list[bytes]:
-        """Blocks in the order asked for. What lies behind the end of the file is zeros."""
+    def read(self, numbers: Sequence[int], made: Callable[[int, bytes], Value]) -> list[Value]:
+        """What `made` makes of each block, in the order asked for. made: gets number and bytes, in the threads that
+        read. What lies behind the end of the file is zeros."""
         runs = _runs(numbers)
         # Each thread gets several runs: handing over a task costs as much as a read.
         shares = [share for share in (runs[first :: self._width] for first in range(self._width)) if share]
+
+        def read_runs(share: Sequence[range]) -> list[tuple[int, Value]]:
+            return [
+                (number, made(number, block))
+                for run in share
+                for number, block in zip(run, self._read_run(run), strict=True)
+            ]
+
         if len(shares) == 1:
-            found = self._read_runs(shares[0])
+            found = read_runs(shares[0])
         else:
-            found = [pair for share in self._threads.map(self._read_runs, shares) for pair in share]
+            found = [pair for share in self._threads.map(read_runs, shares) for pair in share]
         by_number = dict(found)
         return [by_number[number] for number in numbers]
-
-    def _read_runs(self, runs: Sequence[range]) -> list[tuple[int, bytes]]:
-        return [pair for run in runs for pair in zip(run, self._read_run(run), strict=True)]
 
     def _read_run(self, run: range) -> list[bytes]:
         buffer, size = self._buffer(), self._block_bytes

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from .address import PageKey
 from .errors import PageAbsent, PageDamaged
-from .page import Page, page_hash
+from .page import Page
 from .tier import RamTier, Tier
 
 SPILL_PAGES = 64
@@ -130,8 +130,8 @@ class PageStore:
             by_level.setdefault((entry.levels & -entry.levels).bit_length() - 1, []).append(key)
         found: dict[PageKey, Page] = {}
         for index, group in by_level.items():
-            for key, page in zip(group, self._read(index, group), strict=True):
-                found[key] = self._checked(key, index, page)
+            for key, (page, came) in zip(group, self._read(index, group), strict=True):
+                found[key] = self._checked(key, index, page, came)
         return [found[key] for key in keys]
 
     def _count_use(self, keys: Iterable[PageKey]) -> None:
@@ -140,16 +140,16 @@ class PageStore:
                 if key in held.recent:
                     held.recent.move_to_end(key)
 
-    def _read(self, index: int, keys: Sequence[PageKey]) -> list[Page]:
+    def _read(self, index: int, keys: Sequence[PageKey]) -> list[tuple[Page, bytes]]:
         held = self._levels[index]
-        pages = held.level.tier.get_pages(keys)
+        pages = held.level.tier.get_hashed(keys)
         held.statistics.pages_read += len(keys)
         return pages
 
-    def _checked(self, key: PageKey, index: int, page: Page) -> Page:
-        """The page, or another copy of it from further down. Raises PageDamaged when there is no good one."""
+    def _checked(self, key: PageKey, index: int, page: Page, found: bytes) -> Page:
+        """The page, or another copy of it from further down. found: the hash of what has come. Raises PageDamaged when
+        there is no good one."""
         entry = self._entries[key]
-        found = page_hash(page.data, page.labels)
         if found == entry.hash:
             return Page(page.data, page.labels, found)
         self._levels[index].statistics.damaged += 1
@@ -157,7 +157,7 @@ class PageStore:
         if not below:
             raise PageDamaged(key, self._levels[index].level.tier.name, entry.hash, found)
         lower = (below & -below).bit_length() - 1
-        page = self._checked(key, lower, self._read(lower, [key])[0])
+        page = self._checked(key, lower, *self._read(lower, [key])[0])
         self._forget_copy(key, index)
         return page
 

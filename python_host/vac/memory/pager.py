@@ -19,6 +19,7 @@ from .policy import PageId, PagingPolicy, PolicyOptions
 from .read_ahead import Arrival, ReadAhead
 from .shards import PageSource, ShardTable
 from .statistics import PagingStatistics
+from .write_behind import WriteBehind
 
 LOG = logging.getLogger("vac.memory")
 
@@ -27,6 +28,7 @@ _LEAST_FRAMES = 4
 _ANSWER_BYTES = 1 << 16
 """What one system call may write at once."""
 _RESTORED_AT_ONCE = 64
+_WRITTEN_AT_ONCE = 16
 _WATCHED_SHARE = 16
 """One frame in so many is unmapped ahead of its turn, to see whether it is still used."""
 
@@ -66,14 +68,15 @@ class Pager:
         self.shards = ShardTable(self.store)
         self.policy = PagingPolicy(frames, options, self._is_worth_fetching)
         self._frames: dict[PageId, Frame] = {}
-        self._leaving: dict[PageId, tuple[PageKey, Page]] = {}
-        """Changed pages without a frame that no tier has taken yet."""
         self._memories: dict[int, PagedMemory] = {}
         self._next_machine = 0
         self._since_watch = 0
         if is_ahead_in_background is None:
             is_ahead_in_background = self.store.is_durable
         self._ahead = ReadAhead(self.shards.read) if is_ahead_in_background else None
+        self._leaving = WriteBehind(
+            self.shards.write, max(1, min(_WRITTEN_AT_ONCE, frames // 16)), is_background=self.store.is_durable
+        )  # fmt: skip
         self._contents: dict[bytes, int] = {}
         self._lost: dict[PageId, PageLost] = {}
         self.is_closed = False
@@ -123,7 +126,7 @@ class Pager:
         page = page_id(memory.number, slot, number)
         if page in self._lost:
             raise self._lost[page]
-        self._write_out()
+        self._leaving.write_out()
         self._take_in(page)
         frame = self._frames.get(page)
         if frame is not None and frame.mapped:
@@ -157,8 +160,8 @@ class Pager:
         frame = self._frames.get(page)
         if frame is not None:
             return frame.page(memory.machine)
-        if page in self._leaving:
-            return self._leaving[page][1]
+        if (leaving := self._leaving.get(page)) is not None:
+            return leaving[1]
         return self.shards.read([memory.key(slot, number)])[0]
 
     def settle(self) -> None:
@@ -183,7 +186,7 @@ class Pager:
 
     def _bring_in(self, page: PageId, ahead: Sequence[PageId]) -> Frame:
         """The page that is needed and those fetched with it: where the machine has to wait for both, in one read."""
-        leaving = self._leaving.pop(page, None)
+        leaving = self._leaving.take(page)
         if leaving:
             _, slot, number = split_page_id(page)
             frame = self._frames[page] = Frame(slot, number, leaving[0], leaving[1], is_current=False)
@@ -276,22 +279,17 @@ class Pager:
             return
         memory.note_change(frame)
         if content.hash != frame.hash:
-            self._leaving[page] = frame.key, content
+            self._leaving.add(page, (frame.key, content))
             memory.statistics.write_backs += 1
         elif self.shards.is_own(frame.key):
-            self._leaving[page] = frame.key, content  # for the upper levels, as what was in a frame a moment ago
-
-    def _write_out(self) -> None:
-        if self._leaving:
-            self.shards.write(self._leaving.values())
-            self._leaving.clear()
+            self._leaving.add(page, (frame.key, content))  # for the upper levels: it was in a frame a moment ago
 
     def _give_up(self, pages: Iterable[PageId], instead: Iterable[PageId]) -> None:
         """instead: the pages that their frames are for. Raises PagingError, with what could not be written kept."""
         for page in pages:
             self._take_frame(page)
         try:
-            self._write_out()
+            self._leaving.write_out()
         except PagingError:
             for page in instead:
                 self.policy.remove(page)
@@ -345,7 +343,7 @@ class Pager:
 
     def write_back(self, memory: PagedMemory) -> None:
         """Hands every changed page of a machine to the tiers; all keep their frames. Raises PagingError."""
-        self._write_out()
+        self._leaving.drain()
         changed: list[tuple[Frame, Page]] = []
         for (machine, _), frame in self._frames.items():
             if machine == memory.number:
@@ -375,8 +373,7 @@ class Pager:
                 frame.unmap_all(memory.machine)
         for page in [page for page in self._lost if page[0] == memory.number]:
             del self._lost[page]
-        for page in [page for page in self._leaving if page[0] == memory.number]:
-            del self._leaving[page]
+        self._leaving.forget(lambda page: page[0] == memory.number)
         self.policy.forget(memory.number)
         del self._memories[memory.number]
         for shard in memory.private_shards():
@@ -393,8 +390,10 @@ class Pager:
         for memory in self._memories.values():
             with suppress(LinkError, MachineError):
                 self.write_back(memory)
+        self._leaving.drain()
         if self._ahead:
             self._ahead.close()
+        self._leaving.close()
         self.store.close()
         self.is_closed = True
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .address import PageKey, check_page_bytes
 from .errors import PageAbsent
-from .page import Page
+from .page import Page, page_hash
 
 
 class Tier(Protocol):
@@ -42,6 +42,10 @@ class Tier(Protocol):
 
     def put_pages(self, pages: Sequence[tuple[PageKey, Page]]) -> None:
         """Many at once. When it raises, some of them may be kept."""
+        ...
+
+    def get_hashed(self, keys: Sequence[PageKey]) -> list[tuple[Page, bytes]]:
+        """As `get_pages`, each with the hash of what has come; the page itself has the one that it was put with."""
         ...
 
     def drop(self, keys: Iterable[PageKey]) -> None:
@@ -92,6 +96,9 @@ class BaseTier(ABC):
 
     def get_pages(self, keys: Sequence[PageKey]) -> list[Page]:
         return [self.get_page(key) for key in keys]
+
+    def get_hashed(self, keys: Sequence[PageKey]) -> list[tuple[Page, bytes]]:
+        return [(page, page_hash(page.data, page.labels)) for page in self.get_pages(keys)]
 
     def put_pages(self, pages: Sequence[tuple[PageKey, Page]]) -> None:
         for key, page in pages:
