@@ -341,3 +341,16 @@ def test_leaf_far_up_in_a_slot() -> None:
     machine.install(7, last, Leaf(b"\x55" * LEAF_BYTES, 3))
     assert machine.leaves() == [(7, last)]
     assert machine.evict(7, last) == Leaf(b"\x55" * LEAF_BYTES, 3)
+
+
+def test_changed_leaves_are_read_at_once() -> None:
+    image = assemble(".memory 12288\nst32a l0, 0\nst32a l0, 8192\nhalt\n.frame 1\n")
+    machine = FastMachine()
+    machine.load(image)
+    machine.install(7, 3, Leaf(bytes([9]) * 4096, 0x1234))
+    assert machine.read_dirty() == [(key, machine.read_leaf(*key)) for key in machine.leaves()]
+    machine.mark_clean()
+    assert machine.read_dirty() == []
+    machine.run(2)
+    slot = image.windows[0][1].slot
+    assert [key for key, _ in machine.read_dirty()] == [(slot, 0), (slot, 2)]

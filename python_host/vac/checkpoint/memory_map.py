@@ -8,6 +8,7 @@ into the state root, and the hash of a node is the address under which a store k
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
@@ -198,10 +199,15 @@ class MemoryMap:
         return found.leaf if isinstance(found, HeldLeaf) else ZERO_LEAF
 
     def with_leaves(self, leaves: Mapping[int, Leaf]) -> MemoryMap:
-        """The map after these leaves became new, or got other contents."""
-        if not leaves:
-            return self
-        return MemoryMap(_changed(self.top, _TOP, sorted(leaves), leaves))
+        """The map after these leaves became new, or got other contents. Raises StoreError where what they replace
+        cannot be read."""
+        return self.after(leaves)[0]
+
+    def after(self, leaves: Mapping[int, Leaf]) -> tuple[MemoryMap, list[int]]:
+        """As `with_leaves`, and the keys of those that are not what they were."""
+        changed: list[int] = []
+        top = _changed(self.top, _TOP, sorted(leaves), leaves, changed) if leaves else self.top
+        return (self if top is self.top else MemoryMap(top)), changed
 
     def root(self) -> bytes:
         """32 bytes that name the contents of memory, as `MemoryTree.root` does. Costs what was not hashed before."""
@@ -219,21 +225,30 @@ class MemoryMap:
         return [key for key, _, _ in _differences(self.top, other.top, 0)]
 
 
-def _changed(node: Node | None, level: int, keys: list[int], leaves: Mapping[int, Leaf]) -> Node:
-    children = dict(node.children) if node else {}
+def _changed(node: Node, level: int, keys: list[int], leaves: Mapping[int, Leaf], changed: list[int]) -> Node:
+    """The node itself where nothing under it is new."""
+    before = node.children
+    children: dict[int, Node | HeldLeaf] | None = None
     if level == 0:
         for key in keys:
-            children[key & 15] = HeldLeaf(leaves[key])
-        return Node(0, children)
-    shift = 4 * level
-    groups: dict[int, list[int]] = {}
-    for key in keys:
-        groups.setdefault(key >> shift & 15, []).append(key)
-    for index, group in groups.items():
-        child = children.get(index)
+            leaf, held = leaves[key], before.get(key & 15)
+            if held is None or held.leaf != leaf:  # pyright: ignore[reportAttributeAccessIssue]
+                children = dict(before) if children is None else children
+                children[key & 15] = HeldLeaf(leaf)
+                changed.append(key)
+        return node if children is None else Node(0, children)
+    shift, start = 4 * level, 0
+    while start < len(keys):
+        prefix = keys[start] >> shift
+        end = bisect_left(keys, prefix + 1 << shift, start)
+        child = before.get(prefix & 15)
         assert child is None or isinstance(child, Node)
-        children[index] = _changed(child, level - 1, group, leaves)
-    return Node(level, children)
+        found = _changed(child or Node(level - 1, {}), level - 1, keys[start:end], leaves, changed)
+        if found is not child:
+            children = dict(before) if children is None else children
+            children[prefix & 15] = found
+        start = end
+    return node if children is None else Node(level, children)
 
 
 def _is_same(mine: Node | HeldLeaf | None, theirs: Node | HeldLeaf | None) -> bool:

@@ -47,7 +47,7 @@ def record(
     seed: Annotated[int | None, typer.Option(help="Seed of the random generator of `entropy_probe`.")] = None,
     segment: Annotated[
         int, typer.Option(help="Digest and state root are kept every 2^N ticks.", min=8, max=40, metavar="N")
-    ] = 20,
+    ] = 22,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Run PROGRAM and record the run: console on standard input and output, report on standard error.

@@ -7,7 +7,7 @@ from functools import cache
 
 from .compiler import FAST, Flavour, library_path
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 STACK_RAM_CELLS = 256
 WINDOW_COUNT = 17
@@ -76,6 +76,10 @@ _PROTOTYPES: dict[str, tuple[object, list[object]]] = {
     "vac_clear_memory": (None, [_MACHINE]),
     "vac_leaves": (c.c_size_t, [_MACHINE, _U64_ARRAY, c.c_size_t]),
     "vac_dirty_leaves": (c.c_size_t, [_MACHINE, _U64_ARRAY, c.c_size_t]),
+    "vac_read_dirty": (
+        c.c_size_t,
+        [_MACHINE, _U64_ARRAY, c.c_void_p, c.POINTER(c.c_uint16), c.c_size_t],
+    ),
     "vac_clean": (None, [_MACHINE]),
     "vac_run": (
         c.c_int,

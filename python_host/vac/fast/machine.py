@@ -166,6 +166,19 @@ class FastMachine:
         """(slot, leaf) of every leaf that was installed or stored to since the last `mark_clean`, sorted."""
         return self._listed(self._library.vac_dirty_leaves)
 
+    def read_dirty(self) -> list[tuple[tuple[int, int], Leaf]]:
+        """The `dirty_leaves` with what they hold, all read at once."""
+        count = self._library.vac_dirty_leaves(self._handle, None, 0)
+        if not count:
+            return []
+        keys, labels, data = (c.c_uint64 * count)(), (c.c_uint16 * count)(), (c.c_char * (LEAF_BYTES * count))()
+        self._library.vac_read_dirty(self._handle, keys, data, labels, count)
+        content = data.raw
+        return [
+            ((key >> 32, key & 0xFFFFFFFF), Leaf(content[LEAF_BYTES * index : LEAF_BYTES * (index + 1)], label))
+            for index, (key, label) in enumerate(zip(keys, labels, strict=True))
+        ]
+
     def mark_clean(self) -> None:
         """Counts the changes of memory anew from here."""
         self._library.vac_clean(self._handle)

@@ -260,6 +260,18 @@ size_t vac_dirty_leaves(const vac_machine *m, uint64_t *leaves, size_t capacity)
     return list_leaves(m, LEAF_DIRTY, leaves, capacity);
 }
 
+size_t vac_read_dirty(const vac_machine *m, uint64_t *leaves, uint8_t *data, uint16_t *labels, size_t capacity)
+{
+    const size_t found = list_leaves(m, LEAF_DIRTY, leaves, capacity);
+    for (size_t index = 0; index < found && index < capacity; index++) {
+        const slot_memory *s = &m->slots[leaves[index] >> 32];
+        const uint32_t leaf = (uint32_t)leaves[index];
+        memcpy(data + (index << LEAF_SHIFT), s->memory + ((size_t)leaf << LEAF_SHIFT), VAC_LEAF_BYTES);
+        labels[index] = s->labels[leaf];
+    }
+    return found;
+}
+
 void vac_clean(vac_machine *m)
 {
     for (uint32_t slot = 0; slot < SLOTS; slot++)

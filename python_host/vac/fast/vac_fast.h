@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define VAC_ABI_VERSION 2
+#define VAC_ABI_VERSION 3
 
 #if defined(__GNUC__)
 #pragma GCC visibility push(default)
@@ -109,6 +109,8 @@ void vac_clear_memory(vac_machine *machine);
 size_t vac_leaves(const vac_machine *machine, uint64_t *leaves, size_t capacity);
 /* As vac_leaves: the leaves that were stored to or installed since the last vac_clean. */
 size_t vac_dirty_leaves(const vac_machine *machine, uint64_t *leaves, size_t capacity);
+/* As vac_dirty_leaves, with what they hold: 4096 bytes and a label set each, one after another. */
+size_t vac_read_dirty(const vac_machine *machine, uint64_t *leaves, uint8_t *data, uint16_t *labels, size_t capacity);
 void vac_clean(vac_machine *machine);
 
 /* Runs until `tick` equals until_tick or something needs the host.

@@ -41,7 +41,7 @@ LOG = "inputs.log"
 SEGMENTS = "segments.bin"
 CHECKPOINTS = "checkpoints"
 ORIGIN = "origin"
-SEGMENT_TICKS = 1 << 20
+SEGMENT_TICKS = 1 << 22
 
 
 @dataclass(frozen=True)
