@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from vac.assembler.diagnostics import AssemblyErrors
 from vac.contracts.cpu_instruction import CpuInstruction
+from vac.image.verifier import verify
 from vac.virtual_cpu.execution import VirtualCpu, VirtualCpuError
 from vac.virtual_cpu.operations import OPERATIONS
 from vac.virtual_cpu.program import Address, Register, Text, parse
@@ -113,6 +114,12 @@ def test_a_program_without_halt_ends_by_itself() -> None:
 def test_numbers_print_as_they_are(number: int) -> None:
     signed = number if number < 2**31 else number - 2**32
     assert run(f"LOAD R1, {number}\nPRINT R1\nPRINT {number}")[1] == f"{signed}\n" * 2
+
+
+def test_images_are_verified_where_the_stack_is_known() -> None:
+    text = REFERENCE.read_text() + "loop: PUSH R1\nPOP R2\nDEC R1\nCMP R1, 0\nJG loop\nLOAD R1, [R2+1]\n"
+    assert verify(translate(text).image).is_verified
+    assert not verify(translate("CALL f\nHALT\nCALL f\nf: PUSH 1\nRET").image).is_verified
 
 
 @pytest.mark.parametrize(

@@ -306,28 +306,39 @@ PROLOGUE = f"""\
 EPILOGUE = f"""\
         halt
 .func {PRINT_ROUTINE}           # ( n -- ) signed, and a line feed
-.local n, count
+.local n, power
         pop     n
         jges    n, 0, @positive
         lit     '-'
         out     CONSOLE
         rsubi   n, n, 0
 @positive:
-        let     count, 0
+        let     power, 1
+@grow:
+        push    n
+        push    power
+        divu
+        jltu    s, 10, @digit
+        push    power
+        lit     10
+        mul
+        pop     power
+        goto    @grow
 @digit:
         push    n
-        lit     10
-        remu
+        push    power
+        divu
         inc     '0'
+        out     CONSOLE
         push    n
+        push    power
+        remu
+        pop     n
+        push    power
         lit     10
         divu
-        pop     n
-        addi    count, count, 1
-        jnz     n, @digit
-@show:
-        out     CONSOLE
-        djnz    count, @show
+        pop     power
+        jnz     power, @digit
         lit     10
         out     CONSOLE
         ret
