@@ -28,3 +28,11 @@ def last_writers(
     is_found = (position >= 0) & (write // end == read_places[order])
     found[order[is_found]] = write[is_found] % end
     return found
+
+
+def distinct(values: Numbers) -> Numbers:
+    """Ascending, each once. Sorting is several times faster here than the hashing of `np.unique`."""
+    ordered = np.sort(values)
+    is_first = np.ones(len(ordered), bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    return ordered[is_first]

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..isa.limits import CODE_SLOT
 from .effects import Role
+from .last_writers import distinct
 from .places import ANSWER, CONTROL, CORE, MEMORY, NEAR, WINDOW, name_of_place, slot_and_offset
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Numbers = npt.NDArray[np.int64]
 
 _KEY_BITS = 8
+_LENGTH_BITS = 18
 _ROOT_KEY = (1 << 63) - 1
 
 
@@ -87,14 +89,14 @@ class Lineage:
     @property
     def ticks(self) -> Numbers:
         """Every tick at which something was written that the value was made of, ascending."""
-        return np.unique(self._columns["tick"])
+        return distinct(self._columns["tick"])
 
     @property
     def inputs(self) -> list[int]:
         """Indices in the input log of the answers that went in."""
         columns = self._columns
         is_input = columns["kind"] == _KINDS.index(Kind.INPUT)
-        return np.unique(columns["place"][is_input] - ANSWER).tolist()
+        return distinct(columns["place"][is_input] - ANSWER).tolist()
 
     def sources(self, index: int) -> list[tuple[int, Role]]:
         """What went into a node, the latest first."""
@@ -147,8 +149,9 @@ class Lineage:
         order = np.argsort(nodes[0])
         keys, *rest = (column[order] for column in nodes)
         reader, place, size, role = _merged(*outside)
-        pairs = np.stack([place, size], 1) if len(place) else np.zeros((0, 2), np.int64)
-        leaves, leaf_of = np.unique(pairs, axis=0, return_inverse=True)
+        packed = distinct(place << _LENGTH_BITS | size)
+        leaf_of = np.searchsorted(packed, place << _LENGTH_BITS | size)
+        leaves = np.stack([packed >> _LENGTH_BITS, packed & (1 << _LENGTH_BITS) - 1], 1)
         writes, root = len(keys), len(keys) + len(leaves)
         all_keys = np.append(keys, _ROOT_KEY)
         positions = np.append(np.arange(writes), root)
@@ -156,12 +159,11 @@ class Lineage:
         def index_of(wanted: Numbers) -> Numbers:
             return positions[np.searchsorted(all_keys, wanted)]
 
-        edges = np.stack([
-            np.concatenate([index_of(inner[0]), index_of(reader)]),
-            np.concatenate([index_of(inner[1]), writes + leaf_of.reshape(-1)]),
-            np.concatenate([inner[2], role]),
-        ], 1)  # fmt: skip
-        edges = np.unique(edges, axis=0) if len(edges) else edges
+        # An edge in one number: readers, sources and roles sort much faster than rows of three.
+        count, roles = root + 1, len(Role)
+        of = np.concatenate([index_of(inner[0]), index_of(reader)])
+        source = np.concatenate([index_of(inner[1]), writes + leaf_of])
+        edges = distinct((of * count + source) * roles + np.concatenate([inner[2], role]))
         kinds, values, texts = _leaves(history, end, leaves, writes)
         none = np.full(len(leaves) + 1, -1, np.int64)
         columns = {
@@ -174,12 +176,12 @@ class Lineage:
             "kind": np.concatenate([
                 np.full(writes, _KINDS.index(Kind.WRITE)), kinds, [_KINDS.index(Kind.TARGET)]
             ]).astype(np.int64),
-            "first": np.searchsorted(edges[:, 0], np.arange(root + 2)),
-            "source": edges[:, 1],
-            "role": edges[:, 2],
+            "first": np.searchsorted(edges // (roles * count), np.arange(root + 2)),
+            "source": edges // roles % count,
+            "role": edges % roles,
         }  # fmt: skip
         lineage = Lineage(str(target), tick, end, columns, texts)
-        lineage.words = _instructions(history, tick, np.unique(rest[0]).tolist(), dict(zip(*rest[:2], strict=True)))
+        lineage.words = _instructions(history, tick, distinct(rest[0]).tolist(), dict(zip(*rest[:2], strict=True)))
         return lineage
 
 

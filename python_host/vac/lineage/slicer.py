@@ -22,6 +22,7 @@ from ..isa.table import INSTRUCTIONS
 from .effect_table import EffectTable, Numbers
 from .effects import Role
 from .errors import LineageError
+from .last_writers import distinct
 from .lineage import Lineage
 from .places import ANSWER, MEMORY, NEAR, WINDOW, slot_and_offset
 from .span import Beams, Setting, Span, expanded
@@ -111,7 +112,7 @@ class _Wanted:
     """What is open, as a span asks for it."""
 
     def __init__(self, edges: _Edges) -> None:
-        places = np.unique(edges.place)
+        places = distinct(edges.place)
         near = places[places < NEAR]
         self.near = np.zeros(NEAR + 1, bool)
         self.near[near] = True
@@ -119,11 +120,12 @@ class _Wanted:
         self.windows = [int(place) - WINDOW for place in near if place >= WINDOW]
         is_memory = edges.place >= MEMORY
         first, size = edges.place[is_memory], np.maximum(edges.size[is_memory], 1)
-        pairs = np.unique(np.stack([first, size], 1), axis=0) if len(first) else np.zeros((0, 2), np.int64)
-        self.ranges: list[tuple[int, int]] = [(int(a), int(b)) for a, b in pairs[:65]]
+        pairs = distinct(first << 3 | size)
+        first, size = pairs >> 3, pairs & 7
+        self.ranges: list[tuple[int, int]] = list(zip(first[:65].tolist(), size[:65].tolist(), strict=True))
         """Of memory: first byte and length; no more than one beyond 64."""
         # No size is more than four and none reaches beyond its word.
-        self.words = np.unique((pairs[:, 0] & 0xFFFFFFFF) // 4)
+        self.words = distinct((first & 0xFFFFFFFF) // 4)
 
 
 class _Slicer:
@@ -139,7 +141,7 @@ class _Slicer:
         self._lowest = max(options.since, history.first_tick)
         self._code = history.read(CODE_SLOT, 0, history.state.code_length)
         self._code_changes = self._can_change_code()
-        self._windows_change = self._code_changes or self._program_changes_windows()
+        self._windows_change = self._code_changes or self._can_change_windows()
         empty = np.zeros(0, np.int64)
         self._open = _Edges(empty, empty, empty, empty)
         self._outside: list[_Edges] = []
@@ -206,9 +208,12 @@ class _Slicer:
         is_writable = any(w.slot == CODE_SLOT and w.permissions & PERMISSION_WRITE for w in windows)
         return is_writable or any(slot == CODE_SLOT for entry in history.log for slot, _, _ in entry.answer.writes)
 
-    def _program_changes_windows(self) -> bool:
+    def _can_change_windows(self) -> bool:
+        if any(entry.answer.windows for entry in self._history.log):
+            return True
         image = self._history.image
-        starts = [image.entry, self._history.state.pc, *(target for target, _ in table_entries(image))]
+        points = (self._history.state, self._history.timeline.kept[0].state)
+        starts = [image.entry, *(state.pc for state in points), *(target for target, _ in table_entries(image))]
         units = {instruction.row.unit for instruction in reached(self._code, starts).values()}
         return bool(units & {Unit.WINDOW_NARROW, Unit.WINDOW_RESTRICT})
 
@@ -218,11 +223,6 @@ class _Slicer:
         if not is_all_known or (wanted.windows and self._windows_change) or last - self._lowest < _SPANS[1]:
             return last
         history, suspect = self._history, self._lowest
-        for window in wanted.windows:
-            for _, entry in reversed(history.entries(self._lowest, last - 1)):
-                if any(index == window for index, _ in entry.answer.windows):
-                    suspect = max(suspect, entry.tick + 1)
-                    break
         for first, length in wanted.ranges:
             write = history.last_write(*slot_and_offset(first), length, last)
             suspect = max(suspect, write.tick + 1 if write else 0)
@@ -297,12 +297,12 @@ class _Slicer:
         owner, piece = expanded(np.where(is_memory, np.maximum(edges.size >> bits, 1), 1))
         place = edges.place[owner] + (piece << bits)
         size = np.where(is_memory[owner], np.minimum(edges.size[owner], 1 << bits), 0)
-        unique, inverse = np.unique(place, return_inverse=True)
-        writer = span.writers_at_end(unique)[inverse]
+        unique = distinct(place)
+        writer = span.writers_at_end(unique)[np.searchsorted(unique, place)]
         pieces = _Edges(edges.reader[owner], place, size, edges.role[owner])
         is_written = writer >= 0
         self._connect(pieces.reader[is_written], keys[writer[is_written]], pieces.role[is_written])
-        for row in np.unique(writer[is_written]).tolist():
+        for row in distinct(writer[is_written]).tolist():
             marks[row] = 1
         self._open = pieces.chosen(~is_written) if is_written.any() else edges
 
@@ -330,8 +330,11 @@ class _Slicer:
         self._connect(keys[reader[chosen]], keys[writer[chosen]], role[chosen])
         chosen = kept & ~is_inner
         edges = _Edges(keys[reader[chosen]], place[chosen], size[chosen], role[chosen])
-        self._outside.append(edges.chosen(edges.place >= ANSWER))
-        self._open = _Edges.joined([self._open, edges.chosen(edges.place < ANSWER)])
+        is_final = edges.place >= ANSWER
+        if not self._windows_change:
+            is_final |= (edges.place >= WINDOW) & (edges.place < NEAR)
+        self._outside.append(edges.chosen(is_final))
+        self._open = _Edges.joined([self._open, edges.chosen(~is_final)])
         self._note(span, keys, np.flatnonzero(is_marked))
 
     def _is_meant(self, role: Numbers) -> npt.NDArray[np.bool_]:
