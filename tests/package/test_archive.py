@@ -107,6 +107,11 @@ def test_unpacking_follows_no_link(tmp_path: Path) -> None:
         (folder / name).symlink_to(outside)
     write_files(hello(), folder)
     assert outside.read_text() == "untouched"
+    outside.write_bytes(hello().files["hello.vacimg"])
+    (folder / "hello.vacimg").unlink()
+    (folder / "hello.vacimg").symlink_to(outside)
+    write_files(hello(), folder)
+    assert outside.read_bytes() == hello().files["hello.vacimg"], "a link to the same bytes is replaced, too"
     assert not any(path.is_symlink() for path in folder.iterdir())
     assert Package.open(folder).root == hello().root
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -15,7 +16,7 @@ from tests.package.programs import hello, leaf_of
 from vac.image.image import Image, Segment
 from vac.package.archive import encode_archive
 from vac.package.errors import PackageError
-from vac.package.image_file import decode_head
+from vac.package.image_file import decode_head, encode_image_file
 from vac.package.image_source import find_chain
 from vac.package.pack import Description, pack
 from vac.package.package import Package
@@ -91,7 +92,7 @@ def test_the_damaged_part_is_named() -> None:
     at = {
         "first eight bytes differ": 0,
         "header or a table": 30,
-        "blob 0 of the image": head.size + 5,
+        "blob 0 of the image is damaged": head.size + 5,
     }
     for said, place in at.items():
         changed = image[:place] + bytes([image[place] ^ 1]) + image[place + 1 :]
@@ -104,6 +105,10 @@ def test_the_file_of_another_package_is_refused() -> None:
     package = whole()
     other = pack(package.image, Description("child"))
     assert "its parent is None" in _refusal(package.files | {"child.vacimg": other.files["child.vacimg"]})
+    head = decode_head(package.files["child.vacimg"])
+    renamed = replace(head, program=replace(head.program, name="other"))
+    content = encode_image_file(renamed, [package.files["child.vacimg"][head.size :]])
+    assert "its digest is blake3:" in _refusal(package.files | {"child.vacimg": content})
     signed = package.files["child.dsse.json"]
     said = _refusal({**other.files, "child.dsse.json": signed})
     assert "child.vac.json differs" in said

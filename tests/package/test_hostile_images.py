@@ -112,6 +112,7 @@ CODE = row(0, b"\2" + bytes(4095), 0, slot=0)
         ({"pages": (*HEAD.pages, row(2, leaf_of(1), IN_PARENT))}, "said to be the parent's"),
         ({"pages": (*HEAD.pages, PageRow(1, 2, 0, IN_PARENT, bytes(32)))}, "said to be the parent's"),
         ({"pages": (*HEAD.pages[:2], replace(HEAD.pages[2], labels=1))}, "contents that its hash names"),
+        ({"pages": (*HEAD.pages, replace(HEAD.pages[1], number=2, labels=1))}, "labels that its hash names"),
         ({"root": bytes(32)}, "but its header says 0000"),
         ({"program": replace(HEAD.program, frame=3)}, "registers and leaves of the image give root"),
         ({"program": replace(HEAD.program, entry=1)}, "entry point 0x1 is outside"),

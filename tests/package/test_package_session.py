@@ -68,6 +68,8 @@ def test_devices_are_made_as_the_map_says() -> None:
     unreached = package("in 0x30; halt", devices={"0x30": spec})
     assert create_host(unreached, create_machine("golden")).device(0x30) is None
     assert run(unreached)[2] is Trap.DENIED
+    assert run(package("in 0x01; halt", caps=("console",), devices={}))[2] is Trap.DENIED
+    assert run(package("in 0x10; halt", caps=("clock",), devices={}))[2] is Trap.DENIED
 
 
 @pytest.mark.parametrize(
