@@ -42,6 +42,7 @@ verify: setup  ## long campaigns: random programs, paging over S3, scheduling, f
 	$(PY) -m vac.campaigns.differential --programs $$(( $(PROGRAMS) / 20 + 1 )) --ticks 500 --engines rtl,jit,fast --name differential-rtl
 	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
 	$(PY) -m vac.campaigns.paging
+	$(PY) -m vac.campaigns.crashes --kills 300
 	$(PY) -m vac.campaigns.scheduling
 	$(PY) -m vac.campaigns.fuzz --seconds 30
 	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from ..checkpoint.capture import MemoryCapture
+from ..checkpoint.durable import PART_SUFFIX
 from ..checkpoint.memory_map import MemoryMap, place_of
 from ..checkpoint.point import Point, moment_of
 from ..host.input_log import InputLog
@@ -137,6 +138,8 @@ def continue_recording(recording: Recording, build: Build, create: Callable[[], 
     SegmentFile(recording.segment_path, len(log.entries)).close()
     if end:
         recording.set_end(None)
+    for leftover in recording.folder.rglob(f"*{PART_SUFFIX}"):
+        leftover.unlink()
     recording = Recording(recording.folder)
     size = recording.about.segment_ticks
     last = recording.segments[-1].tick if recording.segments else recording.origin.tick

@@ -15,6 +15,7 @@ after a crash it is the log that says how far the run came.
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +27,7 @@ from typing import Any
 from blake3 import blake3
 
 from ..checkpoint.checkpoint import Checkpoint, CheckpointFolder
-from ..checkpoint.durable import write_durably
+from ..checkpoint.durable import PART_SUFFIX, write_durably
 from ..checkpoint.point import Point
 from ..host.input_log import Entry, InputLogError
 from ..image.image import Image, ImageError
@@ -129,8 +130,8 @@ class Recording:
         """Makes the folder, which must not hold anything. about: `digest` is set here. Raises RecordingError, also
         where it cannot be written, and CheckpointError."""
         try:
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise RecordingError(f"{folder} is there already; name another folder, or resume it")
+            if folder.exists():
+                _make_free(folder, about.program)
             folder.mkdir(parents=True, exist_ok=True)
             CheckpointFolder(folder / CHECKPOINTS).save(ORIGIN, origin, created=datetime.fromisoformat(about.created))
             write_durably(folder / about.program, program)
@@ -238,6 +239,16 @@ class Recording:
             write_durably(self.folder / MANIFEST, self.about.to_bytes())
         except OSError as error:
             raise RecordingError(f"cannot write {self.folder / MANIFEST}: {error.strerror or error}") from error
+
+
+def _make_free(folder: Path, program: str) -> None:
+    """What a recorder left that was killed before it had made a recording goes; anything else is refused."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {MANIFEST}
+    if any(name not in (CHECKPOINTS, program) and not name.endswith(PART_SUFFIX) for name in names):
+        raise RecordingError(f"{folder} is there already; name another folder, or resume it")
+    for name in names - {CHECKPOINTS}:
+        (folder / name).unlink()
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
 
 
 def digest_of(content: bytes) -> str:

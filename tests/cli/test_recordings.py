@@ -1,0 +1,148 @@
+"""`vac record`, `replay`, `diff`, `fork`, `runs`, `export`, `import` as a shell sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vac.cli import app
+
+VAC = [sys.executable, "-c", "from vac.cli import main; main()"]
+ECHO = """
+again:  in 0
+        set0
+        beqi l0, end, -1
+        addi s, l0, -32
+        out 0
+        jmp again
+end:    halt
+.frame 1
+"""
+
+
+def vac(folder: Path, *arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([*VAC, *arguments], cwd=folder, input=text, capture_output=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "echo.vasm").write_text(ECHO)
+    return tmp_path
+
+
+def test_a_run_is_recorded_replayed_compared_and_carried_about(folder: Path) -> None:
+    done = vac(folder, "record", "echo.vasm", "-o", "one", "--json", text=b"hello")
+    assert (done.returncode, done.stdout) == (0, b"HELLO")
+    report = json.loads(done.stderr)
+    assert (report["reason"], report["entries"]) == ("halted", 11)
+    done = vac(folder, "replay", "one", "--engine", "golden", "--output", "--json")
+    assert (done.returncode, done.stdout) == (0, b"HELLO")
+    assert json.loads(done.stderr)["root"] == report["root"]
+    assert vac(folder, "record", "echo.vasm", "-o", "two", text=b"help!").returncode == 0
+    done = vac(folder, "diff", "one", "two", "--json")
+    assert done.returncode == 5
+    # Six instructions a letter: `in` of the fourth is the 19th.
+    assert json.loads(done.stdout)["tick"] == 18
+    assert b"the host answered differently" in vac(folder, "diff", "one", "two").stdout
+    assert vac(folder, "diff", "one", "one").returncode == 0
+    assert vac(folder, "export", "one", "-o", "one.vacrun").returncode == 0
+    assert vac(folder, "import", "one.vacrun", "-o", "three").returncode == 0
+    assert vac(folder, "diff", "one", "three").returncode == 0
+    done = vac(folder, "fork", "one", "--at", "12", "-o", "four", "--name", "dream", text=b"y")
+    assert (done.returncode, done.stdout) == (0, b"Y")
+    done = vac(folder, "runs", ".")
+    assert [line.split()[0] for line in done.stdout.decode().splitlines()].count("four") == 1
+    assert any(line.startswith("  four") for line in done.stdout.decode().splitlines())
+    assert vac(folder, "runs", ".", "--prune", "four").returncode == 0
+    assert not (folder / "four").exists()
+
+
+def test_conditions(folder: Path) -> None:
+    assert vac(folder, "record", "echo.vasm", "-o", "one", text=b"hello").returncode == 0
+    done = vac(
+        folder, "replay", "one", "--info-at", "in:0", "--snapshot-at", "tick:7", "--stop-at", "tick:20", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["tick"] for line in lines] == [6, 7, 12, 18, 20]
+    assert (folder / "one/checkpoints" / f"tick-{7:020d}.dc.json").exists()
+    assert vac(folder, "replay", "one").returncode == 0
+    done = vac(folder, "replay", "one", "--stop-at", "sometimes")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"no condition; there are tick:N" in done.stderr
+
+
+def test_a_recorder_that_is_interrupted_or_killed_goes_on(folder: Path) -> None:
+    (folder / "spin.vasm").write_text("again: addi l0, l0, 1\njmp again\n.frame 1\n")
+    command = [*VAC, "record", "spin.vasm", "-o", "run", "--segment", "12", "--json"]
+    for number in (signal.SIGKILL, signal.SIGINT):
+        recorder = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        segments = folder / "run/segments.bin"
+        before = segments.stat().st_size if segments.exists() else 0
+        while not segments.exists() or segments.stat().st_size < before + 1000:
+            assert recorder.poll() is None
+            time.sleep(0.01)
+        recorder.send_signal(number)
+        _, errors = recorder.communicate()
+        command = [*VAC, "record", "--resume", "run", "--json"]
+    assert recorder.returncode == 130
+    report = json.loads(errors)
+    assert report["reason"] == "interrupted"
+    done = vac(folder, "record", "--resume", "run", "--ticks", str(report["ticks"] + 10), "--json")
+    assert done.returncode == 4
+    assert json.loads(done.stderr)["ticks"] == report["ticks"] + 10
+    assert vac(folder, "replay", "run").returncode == 0
+
+
+def test_bad_input_is_told_without_a_traceback(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert vac(folder, "record", "echo.vasm", "-o", "one", text=b"hello").returncode == 0
+    (folder / "torn.vacrun").write_bytes(b"x" * 2000)
+    (folder / "full").mkdir()
+    (folder / "full/file").touch()
+    segments = bytearray((folder / "one/recording.json").read_bytes())
+    (folder / "bad").mkdir()
+    (folder / "bad/recording.json").write_bytes(segments[:-20])
+    for expected, *arguments in (
+        (2, "record"),
+        (2, "record", "echo.vasm"),
+        (2, "record", "echo.vasm", "-o", "one"),
+        (2, "record", "echo.vasm", "-o", "full"),
+        (2, "record", "echo.vasm", "-o", "x", "--input", "none"),
+        (2, "record", "echo.vasm", "-o", "x", "--engine", "none"),
+        (2, "record", "--resume", "one"),
+        (2, "record", "--resume", "none"),
+        (2, "replay", "none"),
+        (2, "replay", "bad"),
+        (2, "diff", "one", "none"),
+        (2, "fork", "one", "--at", "9999", "-o", "x"),
+        (2, "fork", "one", "--at", "5", "-o", "x", "--patch", "1"),
+        (2, "import", "torn.vacrun", "-o", "x"),
+        (2, "import", "none", "-o", "x"),
+        (2, "export", "one", "-o", "none/x"),
+        (2, "runs", "--prune", "x"),
+    ):
+        found = CliRunner().invoke(app, arguments)
+        assert found.exit_code == expected, (arguments, found.output)
+        assert found.stderr and isinstance(found.exception, SystemExit), arguments
+    log = folder / "one/inputs.log"
+    log.write_bytes(log.read_bytes()[:-12])
+    done = vac(folder, "replay", "one")
+    assert done.returncode == 5
+    assert b"parts from the recording" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written(folder: Path) -> None:
+    (folder / "closed").mkdir(mode=0o555)
+    done = vac(folder, "record", "echo.vasm", "-o", "closed/run")
+    assert done.returncode == 2
+    assert b"cannot make the recording" in done.stderr
