@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +66,14 @@ class SqlStore(BeamStore):
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.url = parsed.render_as_string(hide_password=True)
         self._is_postgres = parsed.get_backend_name() == "postgresql"
+        folder = Path(parsed.database or "").parent
+        if not self._is_postgres and writable and folder.is_dir() and not os.access(folder, os.W_OK):
+            raise StoreReadOnly(f"{self.url}: its folder cannot be written")
         if not self._is_postgres and not writable and parsed.database:
-            parsed = parsed.set(database=f"file:{parsed.database}", query={"mode": "ro", "uri": "true"})
+            # Where nothing can be written, a reader cannot take part in the locking of write-ahead logs.
+            is_fixed = not os.access(folder, os.W_OK)
+            query = {"mode": "ro", "uri": "true", **({"immutable": "1"} if is_fixed else {})}
+            parsed = parsed.set(database=f"file:{quote(parsed.database)}", query=query)
         self._engine = create_engine(parsed)
         if not self._is_postgres:
             event.listen(self._engine, "connect", _set_up_sqlite if writable else _set_up_sqlite_reader)
@@ -180,6 +189,8 @@ class SqlStore(BeamStore):
     def _copy(self, run: RunState, rows: Rows) -> None:
         if not len(rows):
             return
+        if not self._open.in_transaction():
+            self._open.begin()  # which the driver's own calls do not
         driver: Any = self._open.connection.driver_connection
         with driver.cursor() as cursor:
             try:

@@ -23,7 +23,7 @@ from blake3 import blake3
 
 from .. import arrays
 from ..errors import StoreDamaged, StoreFormatError, typed_errors
-from ..record import EVENT, EntangledSet, Rows
+from ..record import BESIDE, EVENT, EntangledSet, Rows
 from .blocks import CellOrder, encode
 from .durable import mapped, sync_folder, write_file
 from .segment import ZONE_RECORDS, zones, zones_of
@@ -72,9 +72,11 @@ def seal(folder: Path, first: int, last: int, first_seq: int, rows: Rows, progre
         write_file(temporary / ZONES, zones(rows).data)
         files = {name: _described(temporary / name) for name in (PARQUET, CELLS, ZONES)}
         opcodes, tokens = arrays.counts(rows)
+        beams = np.flatnonzero(rows["opcode"] != BESIDE)
         manifest = {
             **_FORMAT, "segments": [first, last], "first": first_seq, "events": len(rows),
-            "ticks": [int(rows["tick"][0]), int(rows["tick"][-1])], "opcodes": opcodes, "tokens": tokens,
+            "ticks": [int(rows["tick"][0]), int(rows["tick"][-1])],
+            "last_beam": int(rows["tick"][beams[-1]]) if len(beams) else None, "opcodes": opcodes, "tokens": tokens,
             "files": files,
         }  # fmt: skip
         write_file(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
@@ -150,6 +152,8 @@ class SealedSegment:
             self.first: int = self._manifest["first"]
             self.records: int = self._manifest["events"]
             self.first_tick, self.last_tick = self._manifest["ticks"]
+            self.last_beam: int | None = self._manifest["last_beam"]
+            """Tick of the newest event that is a machine's beam."""
             known = {key: self._manifest[key] for key in _FORMAT}
         except (ValueError, KeyError, TypeError) as error:
             raise StoreDamaged(f"{path}: {error!r}") from None

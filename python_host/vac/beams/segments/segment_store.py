@@ -98,9 +98,13 @@ class SegmentStore(BeamStore):
         if len(joins):
             run.joins = JoinCount(int(joins[0]["ordinal"]), int(joins[-1]["ordinal"]))
         if run.events:
-            run.last_tick = int(self._slice(run, run.events - 1, run.events).rows["tick"][0])
-            newest = self._range(run, run.last_tick, run.last_tick + 1, None)
-            run.next_tick = run.last_tick + bool((newest.rows["opcode"] != BESIDE).any())
+            newest = self._parts(run)[-1]
+            if isinstance(newest, SealedSegment) and newest.last_beam == newest.last_tick:
+                run.last_tick, run.next_tick = newest.last_tick, newest.last_tick + 1
+            else:
+                run.last_tick = int(self._slice(run, run.events - 1, run.events).rows["tick"][0])
+                last = self._range(run, run.last_tick, run.last_tick + 1, None)
+                run.next_tick = run.last_tick + bool((last.rows["opcode"] != BESIDE).any())
         return run
 
     def _add_run(self, run: RunState) -> None:
