@@ -39,6 +39,8 @@ def test_every_engine_gives_the_same_beams() -> None:
     assert golden[0] == b"Hi" and golden[2] is Trap.NONE
     assert run(made, "fast") == run(made, "jit") == golden
     assert run(made, seed=8)[1] != golden[1]
+    unseeded = package(caps=("console", "entropy"))
+    assert run(unseeded)[1] != golden[1] and run(unseeded, seed=7) == golden
     again = Package.from_members(dict(made.files), made.path)
     assert run(again) == golden
 
