@@ -22,10 +22,12 @@ from vac.checkpoint.point import Point, moment_of
 from vac.host.input_log import InputLog, ReplayError
 from vac.machine.protocol import Answer, StopReason
 from vac.machine.state import Status
+from vac.package.pack import Description, pack
 from vac.recording.bundle import encode_bundle, export_recording, import_recording
 from vac.recording.errors import RecordingError, ReplayMismatch
 from vac.recording.family import family, flattened, prune
 from vac.recording.input_log_file import encode_log
+from vac.recording.program import Program
 from vac.recording.recorder import place_host
 from vac.recording.recording import Recording
 from vac.recording.replay import replay
@@ -301,3 +303,16 @@ def test_what_cannot_be_forked(tmp_path: Path, reference: Recording) -> None:
     with pytest.raises(RecordingError, match="cannot be patched"):
         fork_recording(reference, 5, tmp_path / "x", program(), fresh, [(1, 1 << 32, b"x")])
     assert not (tmp_path / "x").exists()
+
+
+def test_a_package_is_recorded_resumed_and_replayed(tmp_path: Path, reference: Recording) -> None:
+    grants = ("clock", "console", "entropy", "memory", "storage")
+    packed = pack(busy_image(), Description("busy", grants, seeds={"entropy": 5}))
+    (tmp_path / "bytes").write_bytes(b"of the storage")
+    given = Program(packed.image, packed, TEXT, storage=tmp_path / "bytes")
+    recorder = start_recording(tmp_path / "run", given, fresh, "fast", SEGMENT_TICKS)
+    recorder.run(700)
+    recorder.close()
+    run = finished(resume_recording(Recording(tmp_path / "run"), given, fresh))
+    assert facts(run) == facts(reference)
+    replay(run, fresh())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..devices.console import ByteSource, Console
+from ..devices.registry import DeviceContext
 from ..devices.storage import Storage
 from ..host.input_log import InputLog
 from ..host.session import Host
@@ -70,14 +71,19 @@ class Program:
     def host(self, machine: Machine, replay: InputLog | None = None) -> Host:
         """A host on a fresh machine; with a log, one that plays back and lets nothing out. Raises OSError where the
         storage cannot be read, PackageError where the package does not grant what is given."""
-        console = Console() if replay else Console(self.source, self.sink or (lambda data: None))
-        storage = Storage(self.storage.open("rb")) if self.storage else None
+        source, sink = (b"", _nowhere) if replay else (self.source, self.sink or _nowhere)
+        file = self.storage.open("rb") if self.storage else None
         if self.package:
             from ..package.package_session import create_host
 
-            return create_host(
-                self.package, machine, console=console, storage=storage, seed=self.seed, replay=replay, **self.extra
-            )
+            files = {"storage": (file, False)} if file else {}
+            context = DeviceContext(console_source=source, console_sink=sink, files=files)
+            return create_host(self.package, machine, context=context, seed=self.seed, replay=replay, **self.extra)
         return Host(
-            machine, self.image, console=console, storage=storage, seed=self.seed or 0, replay=replay, **self.extra
-        )
+            machine, self.image, console=Console(source, sink), storage=Storage(file) if file else None,
+            seed=self.seed or 0, replay=replay, **self.extra,
+        )  # fmt: skip
+
+
+def _nowhere(_: bytes) -> None:
+    pass
