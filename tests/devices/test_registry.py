@@ -42,7 +42,7 @@ def test_options_reach_the_device() -> None:
     assert isinstance(storage, KeyValueStorage) and storage.quota == 77
     context = DeviceContext(console_source=b"one\ntwo\n", qwave=MessageBus())
     assert create_device("console", {"window": "line"}, context).read(99) == b"one\n"
-    qwave = create_device("qwave", {"topics": "7,8"}, context)
+    qwave = create_device("qwave", {"topics": "7 8"}, context)
     assert qwave.read_register(2, 0) == Reply(2)
 
 

@@ -1,6 +1,9 @@
 """A scheduler lets machines wait for each other, and notices when none of them can go on."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,3 +61,34 @@ def test_machines_that_wait_for_one_that_stopped_stop_as_well(slice_ticks: int) 
             scheduler.resume(scheduler.machines[number])
         scheduler.run()
         assert results(scheduler) == EXPECTED
+
+
+PING = """
+.memory 4096
+        lit {peer}; out 0x42
+        k0; lit {letter}; st32 s, s
+        lit 0x40; k0; k4; sys 1; drop
+wait:   liw s, 5000; sys 4; drop
+        in 0x40; bzs wait
+        lit 0x40; k8; k4; sys 0; drop
+        k8; ld32 s, s; out 0
+        halt
+"""
+
+
+def vac(*words: object) -> None:
+    command = [sys.executable, "-c", "from vac.cli import main; main()", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_packages_that_are_scheduled_together_talk(tmp_path: Path) -> None:
+    caps = [word for name in ("console", "clock", "net") for word in ("--cap", name)]
+    for name, peer in (("a", 1), ("b", 0)):
+        (tmp_path / f"{name}.vasm").write_text(PING.format(peer=peer, letter=ord(name)))
+        package = tmp_path / f"{name}.vac"
+        vac("pack", tmp_path / f"{name}.vasm", "-o", package, *caps, "--device", f"0x40=net,peers={peer}",
+            "--device", "0x00=console", "--device", "0x10=clock")  # fmt: skip
+    vac("schedule", tmp_path / "a.vac", tmp_path / "b.vac", "--slice", 3, "--output", tmp_path / "shown")
+    shown = {path.stem: path.read_bytes() for path in (tmp_path / "shown").iterdir()}
+    assert shown == {"a": b"b", "b": b"a"}

@@ -218,6 +218,38 @@ def test_vac_on_a_qwave_bus() -> None:
     assert [(message.sender, message.topic, len(message.data)) for message in listener.coming] == [(3, 5, 4)]
 
 
+def test_denials_and_packets_stand_between_the_beams(tmp_path: Path) -> None:
+    bus = MessageBus(1)
+    sender = bus.join(9)
+    policy = """permit(principal, action, resource);
+        @id("no-drafts") forbid(principal, action == Action::"ingest", resource)
+            when { context.labels.contains("l3") };"""
+    source = """.memory 4096
+        lit 5; out 0x21; lit 5; out 0x22; lit 0x20; k0; k4; sys 1; drop
+        nop; in 0x20; drop; lit 0x20; k8; k4; sys 0; drop
+        in 0x60"""
+    with open_store(tmp_path / "beams.jsonl") as store:
+        machine = VAC(
+            VacImage.from_source(source), qwave=bus, store=store, number=3, run="r", policy=policy, engine="golden"
+        )
+        for labels in (8, 0):
+            sender.send(None, 5, labels, b"data", 5)
+        bus.note_time(9, 1 << 40)
+        beams = machine.tick(100)
+        assert machine.vm.cause == "DENIED"
+        events = store.beam_events("r", store.range("r"))
+        beside = [(event.tick, event.stage, event.token) for event in events if event.stage != "cpu"]
+        assert beside == [
+            (7, "publish", "qwave"),
+            (10, "policy", "denied"),
+            (15, "ingest", "qwave"),
+            (17, "policy", "denied"),
+        ]
+        assert len(events) == len(beams) + 4 == 21
+        eids = [event.eid for event in events if event.token == "qwave"]
+        assert len(store.ghost_replay_for_eid(str(eids[1]))) == 1 and eids[0] != eids[1]
+
+
 class Counter(BaseDevice):
     def __init__(self) -> None:
         self.asked = 0

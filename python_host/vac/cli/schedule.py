@@ -144,6 +144,7 @@ def _add_all(
     scheduler: Scheduler, loaded: Sequence[tuple[Path, Any]], copies: int, limits: Quota, seed: int, given: bytes
 ) -> dict[str, io.BytesIO]:
     from ..devices.console import Console
+    from ..devices.message_bus import MessageBus
     from ..devices.registry import DeviceContext
     from ..image.image import Image
     from ..machine.protocol import MachineError
@@ -151,6 +152,7 @@ def _add_all(
     from ..package.package_session import quota as package_quota
 
     consoles: dict[str, io.BytesIO] = {}
+    net, qwave = MessageBus(), MessageBus()
     for path, program in loaded:
         for copy in range(copies):
             name = _name(path, copy if copies > 1 else None, consoles)
@@ -160,7 +162,9 @@ def _add_all(
                     console, number = Console(given, sink.write), len(consoles) - 1
                     scheduler.add(program, name=name, quota=limits, console=console, seed=seed + number)
                     continue
-                context = DeviceContext(len(consoles) - 1, console_source=given, console_sink=sink.write)
+                context = DeviceContext(
+                    len(consoles) - 1, console_source=given, console_sink=sink.write, net=net, qwave=qwave
+                )
                 scheduler.add(
                     lambda machine, program=program, context=context: package_host(
                         program, machine, context=context, pager=scheduler.pager

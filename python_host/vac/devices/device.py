@@ -76,6 +76,11 @@ class Surroundings(Protocol):
     """What a device may know of the machine that asks."""
 
     @property
+    def tick(self) -> int:
+        """Retired instructions before the request."""
+        ...
+
+    @property
     def time(self) -> int:
         """Virtual time of the request: ticks, and ticks slept. Never goes back."""
         ...

@@ -45,11 +45,12 @@ MAX_SUBSCRIPTIONS = 64
 
 @dataclass(frozen=True)
 class Entanglement:
-    """One end of a packet's way. eid: `eid::<run>::<hash>`. time: virtual time of the machine, when it was published
-    or read."""
+    """One end of a packet's way. eid: `eid::<run>::<hash>`. tick, time: of the machine, when it was published or read;
+    time is virtual."""
 
     eid: str
     machine: int
+    tick: int
     time: int
     is_source: bool
 
@@ -155,7 +156,7 @@ class QWave(BaseDevice):
 
     def _entangle(self, message: Message, is_source: bool) -> None:
         eid = f"eid::{self.run}::{_hash_of(message):016x}"
-        self.entanglements.append(Entanglement(eid, self.number, self.machine.time, is_source))
+        self.entanglements.append(Entanglement(eid, self.number, self.machine.tick, self.machine.time, is_source))
 
 
 def _hash_of(message: Message) -> int:

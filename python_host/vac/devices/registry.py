@@ -50,6 +50,13 @@ class Options:
             raise DeviceKindError(f"{self._kind}: {name} is {value!r}; text belongs there")
         return value
 
+    def is_word(self, name: str, word: str) -> bool:
+        """Whether the option is this word, which then is taken, or was not given."""
+        if self._left.get(name, word) != word:
+            return False
+        self._left.pop(name, None)
+        return True
+
     def flag(self, name: str, default: bool) -> bool:
         value = self._left.pop(name, default)
         if not isinstance(value, bool):
@@ -57,14 +64,19 @@ class Options:
         return value
 
     def numbers(self, name: str, default: str = "") -> frozenset[int]:
-        """Cells with commas between them, such as "1, 2"."""
-        text = self.text(name, default)
+        """Cells with commas or spaces between them, such as "1, 2"."""
+        value = self._left.pop(name, default)
+        if isinstance(value, bool):
+            raise DeviceKindError(f"{self._kind}: {name} is {value!r}; numbers belong there")
+        text = str(value)
         try:
-            found = frozenset(int(part, 0) for part in text.split(",") if part.strip())
+            found = frozenset(int(part, 0) for part in text.replace(",", " ").split())
         except ValueError:
             found = frozenset({-1})
         if any(not 0 <= number < 1 << 32 for number in found):
-            raise DeviceKindError(f"{self._kind}: {name} is {text!r}; numbers with commas between them belong there")
+            raise DeviceKindError(
+                f"{self._kind}: {name} is {text!r}; numbers with commas or spaces between them belong there"
+            )
         return found
 
     def finish(self) -> None:
@@ -119,8 +131,7 @@ def _key_value(options: Options, context: DeviceContext) -> Device:
 def _net(options: Options, context: DeviceContext) -> Device:
     if context.net is None:
         context.net = MessageBus()
-    heard = options.text("hears", "all")
-    hears = None if heard == "all" else Options("net", {"hears": heard}).numbers("hears")
+    hears = None if options.is_word("hears", "all") else options.numbers("hears")
     capacity = options.number("capacity", DEFAULT_CAPACITY)
     number = options.number("number", context.number, most=MAX_MEMBERS - 1)
     return Net(context.net, number, options.numbers("peers"), hears, capacity)

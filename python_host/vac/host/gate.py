@@ -58,6 +58,10 @@ class Gate:
     # ---- what devices know -----------------------------------------------------------------------------------------
 
     @property
+    def tick(self) -> int:
+        return self._event.tick
+
+    @property
     def time(self) -> int:
         return self._event.tick + self._clock.slept
 

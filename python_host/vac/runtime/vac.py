@@ -10,12 +10,13 @@ from ..checkpoint.point import Point
 from ..devices.message_bus import DEFAULT_LATENCY, MessageBus
 from ..engines.registry import EngineError
 from ..image.image import Image
-from ..isa.beam import Beam
+from ..isa.beam import BEAM_BYTES, Beam
 from ..machine.protocol import MachineError
 from ..memory.address import LA128
 from .errors import InvalidOption
 from .machine_handle import Vm, unpacked
 from .options import StartOptions
+from .side_events import SideEvents
 from .vac_image import VacImage
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 class VAC:
     """image: what it starts from. limits: quotas. qwave: a bus that it is on, with number `number`; it then has the
-    device at 0x20. store: where its beams are kept as well, under the name `run`. engine: a name. options: further
+    device at 0x20. store: where its beams are kept as well, with denials and EIDs
+    beside them, under the name `run`. engine: a name. options: further
     fields of `StartOptions`. Raises InvalidOption.
     """
 
@@ -55,6 +57,7 @@ class VAC:
             )  # fmt: skip
         except (TypeError, EngineError, MachineError) as error:
             raise InvalidOption(str(error)) from error
+        self._beside = SideEvents(self.vm.host, run)
 
     @property
     def state(self) -> str:
@@ -70,9 +73,21 @@ class VAC:
         first = self.vm.tick
         self.vm.advance(max_steps)
         records = self.vm.take_beams()
-        if self._store and records:
-            self._store.ingest(self._run, first, records)
+        if self._store:
+            self._keep(self._store, first, records)
         return unpacked(records)
+
+    def _keep(self, store: BeamStore, first: int, records: bytes) -> None:
+        """Beams, and what happened beside them at its place between them."""
+        moment = store.add_run(self._run).started
+        for event in self._beside.take(moment):
+            count = (event.tick - first) * BEAM_BYTES
+            if count > 0:
+                store.ingest(self._run, first, records[:count])
+                first, records = event.tick, records[count:]
+            store.persist_beam_events([event])
+        if records:
+            store.ingest(self._run, first, records)
 
     def read(self, la: LA128, n: int) -> bytes:
         """n bytes at an address. Raises InvalidAddress."""
