@@ -8,6 +8,7 @@ import typer
 from .asm import asm
 from .beams import beams
 from .board import board
+from .debug import debug
 from .diff import diff
 from .disasm import disasm
 from .forks import export, fork, import_, runs
@@ -28,6 +29,7 @@ from .why import why
 app = typer.Typer(name="vac", help="The Virtual Atom Computer.", no_args_is_help=True)
 app.command()(asm)
 app.command()(disasm)
+app.command()(debug)
 app.command()(gdb)
 app.command()(run)
 app.command()(schedule)

@@ -40,12 +40,14 @@ def open_session(
 ) -> Session:
     """A session at the first tick; ends the command where there can be none."""
     from ..assembler.diagnostics import AssemblyErrors
+    from ..checkpoint.errors import CheckpointError
     from ..debugger.errors import DebuggerError
     from ..debugger.session import Session
     from ..engines.registry import EngineError
     from ..host.input_log import InputLog, InputLogError
     from ..image.image import ImageError
     from ..package.errors import PackageError
+    from ..recording.errors import RecordingError
 
     try:
         return Session.open(
@@ -59,7 +61,9 @@ def open_session(
         )
     except OSError as error:
         fail(f"cannot read {str(error.filename or program)!r}: {error.strerror or error}")
-    except (AssemblyErrors, DebuggerError, EngineError, ImageError, PackageError) as error:
+    except (
+        AssemblyErrors, CheckpointError, DebuggerError, EngineError, ImageError, PackageError, RecordingError
+    ) as error:  # fmt: skip
         fail(str(error))
     except (InputLogError, UnicodeDecodeError) as error:
         fail(f"{replay}: {error}")

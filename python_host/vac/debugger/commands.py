@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ..checkpoint.errors import CheckpointError
+from ..engines.registry import EngineError
+from ..history.errors import HistoryError
 from ..history.last_write import Write
 from ..history.tracing import name_of
+from ..host.input_log import ReplayError
+from ..lineage.errors import LineageError
+from ..machine.protocol import MachineError
 from .errors import DebuggerError
+from .landmarks import request_name
 from .places import Bytes, StackCell, number
 from .session import Session, Stopped
 
+if TYPE_CHECKING:
+    from ..lineage.lineage import Node
+
 _ROW_BYTES = 16
 _MOST_BYTES = 4096
+_WHY_DEPTH, _WHY_ROWS = 6, 60
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,10 @@ class Command:
     run: Callable[[Commands, list[str]], str]
 
 
+FAILURES = (CheckpointError, DebuggerError, EngineError, HistoryError, LineageError, MachineError, OSError, ReplayError)
+"""What a line can raise; the session goes on after each."""
+
+
 class Commands:
     """Carries out lines on a session."""
 
@@ -32,8 +48,7 @@ class Commands:
         self._session = session
 
     def run(self, line: str) -> str:
-        """What the line has to say, without a line feed at the end. Raises DebuggerError for a line that means
-        nothing, and what the session raises."""
+        """What the line has to say, without a line feed at the end. Raises one of FAILURES."""
         words = line.split()
         if not words:
             return ""
@@ -96,20 +111,52 @@ class Commands:
     # ---- questions -----------------------------------------------------------------------------------------------
 
     def _who(self, words: list[str]) -> str:
-        place = self._bytes(words)
+        place = self.place(words)
         found = self._session.who_wrote(place)
         if not found:
             return f"{place}: as the run found it; nobody wrote it before tick {self._session.tick:,}"
-        return f"{place}: {self._writer(found)}"
+        if isinstance(found, Write):
+            return f"{place}: {self._writer(found)}"
+        return f"{place}: {self._at(found.tick, found.pc)}  {found.text} gave {found.value or 0:#x}"
 
     def _writer(self, write: Write) -> str:
-        where = f"tick {write.tick:,}  {write.pc:06x} {self._session.source.name(write.pc)}"
-        if location := self._session.source.location(write.pc):
-            where += f"  {location}"
+        where = self._at(write.tick, write.pc)
         extent = f"{write.length} bytes at {write.slot}:{write.offset:#x}"
         if write.entry:
-            return f"{where}  an answer of the host ({write.entry.kind.value} {write.entry.number:#x}) wrote {extent}"
+            return f"{where}  {request_name(write.entry.kind, write.entry.number)}: the answer wrote {extent}"
         return f"{where}  {name_of(write.opcode or 0)} wrote {write.value or 0:#x}, {extent}"
+
+    def _at(self, tick: int, pc: int) -> str:
+        location = self._session.source.location(pc)
+        return f"tick {tick:,}  {pc:06x} {self._session.source.name(pc)}" + (f"  {location}" if location else "")
+
+    def _why(self, words: list[str]) -> str:
+        place = self.place(words, 4)
+        lineage = self._session.why(place)
+        rows = [f"{place}: made of {lineage.writes:,} writes and {len(lineage.inputs):,} inputs"]
+
+        def add(index: int, depth: int, role: str) -> None:
+            if len(rows) > _WHY_ROWS:
+                return
+            rows.append(f"{'  ' * depth}{role}{node_text(lineage.node(index))}")
+            for source, of in lineage.sources(index) if depth < _WHY_DEPTH else []:
+                add(source, depth + 1, "" if of == 0 else f"{of.name.lower()}: ")
+
+        for source, of in lineage.sources(lineage.root):
+            add(source, 1, "" if of == 0 else f"{of.name.lower()}: ")
+        return "\n".join(rows[: _WHY_ROWS + 1])
+
+    def _events(self, words: list[str]) -> str:
+        session = self._session
+        session.landmarks.scan()
+        rows = [f"tick {each.tick:>14,}  {each.text}" for each in session.landmarks.near(session.tick)]
+        return "\n".join(rows) or "nothing has been asked of the host"
+
+    def place(self, words: list[str], length: int = 1) -> Bytes | StackCell:
+        """PLACE [LENGTH], by default of so many bytes."""
+        if len(words) == 1:
+            return self._session.places.any(words[0], length)
+        return self._bytes(words)
 
     def _memory(self, words: list[str]) -> str:
         place = self._bytes(words, 64)
@@ -192,6 +239,15 @@ def memory_row(place: Bytes, data: bytes, start: int) -> str:
     return f"{place.slot}:{place.offset + start:08x}  {row.hex(' '):<{3 * _ROW_BYTES}} {text}"
 
 
+def node_text(node: Node) -> str:
+    """A node of a lineage in one line."""
+    value = "" if node.value is None else f" = {node.value:#x}"
+    if node.tick < 0:
+        return f"{node.kind.value}: {node.text}{value}"
+    source = f"  {node.source[0].rpartition('/')[2]}:{node.source[1]}" if node.source else ""
+    return f"tick {node.tick:,}  {node.pc:06x}  {node.text}  {node.place}{value}{source}"
+
+
 def _one(words: list[str], what: str) -> str:
     if len(words) != 1:
         raise DebuggerError(f"{what} is wanted")
@@ -231,7 +287,11 @@ COMMANDS = (
     Command(("undo", "u"), "", "to where it was before the last long movement", _moving(Session.go_back)),
     Command(("break",), "[CONDITION]", "set a breakpoint; without CONDITION, list them", Commands._break),
     Command(("delete",), "NUMBER|all", "remove a breakpoint", Commands._delete),
-    Command(("who-wrote", "who"), "PLACE [LENGTH]", "back to the last write of these bytes", Commands._who),
+    Command(
+        ("who-wrote", "who"), "PLACE [LENGTH]", "back to the last write of these bytes or this cell", Commands._who
+    ),
+    Command(("why",), "PLACE [LENGTH]", "what went into these bytes or this cell, down to inputs", Commands._why),
+    Command(("events",), "", "requests to the host and milestones around here", Commands._events),
     Command(("memory", "x"), "PLACE [LENGTH]", "bytes of memory", Commands._memory),
     Command(("print", "p"), "PLACE", "one cell of memory or of a stack", Commands._print),
     Command(("disasm", "code"), "[PLACE [LINES]]", "instructions with their source", Commands._code),

@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import io
-from bisect import bisect_left
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ..assembler.assemble import Assembly, assemble_with_listing
 from ..devices.console import Console
+from ..devices.registry import DeviceContext
 from ..devices.storage import Storage
 from ..engines.registry import create_machine
 from ..history.history import History
 from ..host.input_log import InputLog
 from ..host.session import Host
-from ..image.image import MAGIC
+from ..image.image import MAGIC, Image
 from .errors import DebuggerError
+from .output import Output
 from .source_map import SourceMap
 
 _PACKAGE_SUFFIXES = (".vac", ".vac.json")
 
 
 @dataclass
-class Output:
-    """What the program wrote to its console: pieces, each with the index of its request in the input log."""
-
-    log: InputLog = field(default_factory=InputLog)
-    indices: list[int] = field(default_factory=list)
-    pieces: list[bytes] = field(default_factory=list)
-
-    def take(self, data: bytes) -> None:
-        """The host's console lets these bytes out while it answers the next request of the log."""
-        self.indices.append(len(self.log.entries))
-        self.pieces.append(data)
-
-    def before(self, position: int, limit: int = 1 << 14) -> bytes:
-        """The last bytes, `limit` at most, that were written by the first `position` requests."""
-        found: list[bytes] = []
-        index = bisect_left(self.indices, position)
-        while index and limit > 0:
-            index -= 1
-            found.append(self.pieces[index][-limit:])
-            limit -= len(found[-1])
-        return b"".join(reversed(found))
-
-
-@dataclass
 class Program:
-    """title: for people. history: at its first tick. output: of the console, as far as it was run here."""
+    """title: for people. history: at its first tick. output: of the console."""
 
     title: str
     history: History
@@ -67,24 +45,26 @@ def open_program(
 ) -> Program:
     """A program at its first tick, to be run as far as one goes.
 
-    path: package, image, or assembly source. console_input, storage, seed: as for `vac run`. replay: gives the answers
-    in their place. source: what a package or image was assembled from, for lines and names; it must assemble to the
-    same code. Raises DebuggerError, OSError, AssemblyErrors, ImageError, PackageError, EngineError.
+    path: package, image, assembly source, or recording. console_input, storage, seed: as for `vac run`; of no use for a
+    recording, which has its answers. replay: gives the answers in their place. source: what a package, image or
+    recording was assembled from, for lines and names; it must assemble to the same code. Raises DebuggerError, OSError,
+    AssemblyErrors, ImageError, PackageError, RecordingError, CheckpointError, EngineError.
     """
     output = Output()
-    given = {
-        "console": Console(console_input, output.take),
-        "storage": Storage(io.BytesIO(storage)) if storage is not None else None,
-        "replay": replay,
-    }
+    file = io.BytesIO(storage) if storage is not None else None
     assembly = None
+    if _is_recording(path):
+        return _open_recording(path, source, engine)
     if path.is_dir() or path.name.endswith(_PACKAGE_SUFFIXES):
         from ..package.package import Package
         from ..package.package_session import create_host
 
         package = Package.open(path)
         image = package.image
-        host = create_host(package, create_machine(engine, keeps_beams=False), seed=seed, **given)
+        files: dict[str, tuple[BinaryIO, bool]] = {"storage": (file, False)} if file else {}
+        context = DeviceContext(console_source=console_input, console_sink=output.take, files=files)
+        machine = create_machine(engine, keeps_beams=False)
+        host = create_host(package, machine, context=context, seed=seed, replay=replay)
     else:
         content = path.read_bytes()
         if path.suffix == ".vacimg" or content.startswith(MAGIC[:-1]):
@@ -94,13 +74,37 @@ def open_program(
         else:
             assembly = _assemble(path, content)
             image = assembly.image
-        host = Host(create_machine(engine, keeps_beams=False), image, seed=seed or 0, **given)
+        host = Host(
+            create_machine(engine, keeps_beams=False), image, console=Console(console_input, output.take),
+            storage=Storage(file) if file else None, seed=seed or 0, replay=replay,
+        )  # fmt: skip
     if source:
-        assembly = _assemble(source, source.read_bytes())
-        if assembly.image.code != image.code:
-            raise DebuggerError(f"{source} assembles to other code than {path} holds")
+        assembly = _assembly_of(image, path, source)
     output.log = host.input_log
     return Program(image.name or path.name, History.following(host, image, engine), SourceMap(image, assembly), output)
+
+
+def _is_recording(path: Path) -> bool:
+    from ..recording.recording import MANIFEST
+
+    return (path / MANIFEST).is_file()
+
+
+def _open_recording(path: Path, source: Path | None, engine: str) -> Program:
+    from ..history.recorded import history_of
+    from ..recording.recording import Recording
+
+    recording = Recording(path)
+    assembly = _assembly_of(recording.image, path, source) if source else None
+    title = recording.image.name or path.name
+    return Program(title, history_of(recording, engine), SourceMap(recording.image, assembly), Output())
+
+
+def _assembly_of(image: Image, path: Path, source: Path) -> Assembly:
+    assembly = _assemble(source, source.read_bytes())
+    if assembly.image.code != image.code:
+        raise DebuggerError(f"{source} assembles to other code than {path} holds")
+    return assembly
 
 
 def _assemble(path: Path, content: bytes) -> Assembly:

@@ -7,21 +7,26 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..history.conditions import AnyOf, AtPc, Condition
 from ..history.last_write import Write
 from ..image.decode import decode
 from ..isa.encoding import MAX_LENGTH
 from ..isa.instruction import Unit
-from ..isa.limits import CODE_SLOT
+from ..isa.limits import CODE_SLOT, DATA_STACK_CELLS
 from ..machine.protocol import StopReason
 from ..machine.state import State
 from .breakpoints import Breakpoint, parse_breakpoint
 from .errors import DebuggerError
+from .landmarks import Landmarks
 from .opening import Program, open_program
-from .places import Bytes, Places
+from .places import Bytes, Places, StackCell
 from .views import CodeLine, Frame, frames
+
+if TYPE_CHECKING:
+    from ..lineage.lineage import Lineage, Node
+    from ..lineage.slicer import Options
 
 _CALLS = (Unit.CALL, Unit.TABLE_CALL)
 _SPAN = 1 << 18
@@ -51,6 +56,7 @@ class Session:
         self.history = program.history
         self.source = program.source
         self.places = Places(self.history, self.source)
+        self.landmarks = Landmarks(self.history)
         self.breakpoints: dict[int, Breakpoint] = {}
         self._next_number = 1
         self._interrupted = threading.Event()
@@ -86,7 +92,7 @@ class Session:
 
     def output(self) -> bytes:
         """The last 16 KiB that the program had written to its console here."""
-        return self.program.output.before(self.history.position)
+        return self.program.output.before(self.history)
 
     # ---- movements -----------------------------------------------------------------------------------------------
 
@@ -257,13 +263,36 @@ class Session:
 
     # ---- questions -----------------------------------------------------------------------------------------------
 
+    def why(self, place: Bytes | StackCell, options: Options | None = None) -> Lineage:
+        """Why it is what it is at the cursor, down to inputs (`vac.lineage`). Raises LineageError."""
+        from ..lineage.slicer import why
+
+        if isinstance(place, Bytes):
+            target = f"mem:{place.slot}:{place.offset}:{place.length}"
+        elif place.index < DATA_STACK_CELLS:
+            target = f"stack:{self.state.sp - 1 - place.index}"
+        else:
+            target = f"return:{place.index - DATA_STACK_CELLS}"
+        lineage = why(self.history, target, options=options)
+        lineage.source_of = self.source.lines()
+        return lineage
+
+    def last_write_of_cell(self, cell: StackCell) -> Node | None:
+        """What wrote a cell of the stacks last before the cursor; None where nothing did."""
+        from ..lineage.slicer import Options
+
+        lineage = self.why(cell, Options(limit=1))
+        writes = [lineage.node(source) for source, _ in lineage.sources(lineage.root)]
+        return writes[0] if writes and writes[0].tick >= 0 else None
+
     def last_write(self, place: Bytes) -> Write | None:
         """The last write to any of these bytes before the cursor, which stays."""
         return self.history.last_write(place.slot, place.offset, place.length)
 
-    def who_wrote(self, place: Bytes) -> Write | None:
-        """The same, and goes there: the writing instruction comes next. None, and it stays, where there is none."""
-        found = self.last_write(place)
+    def who_wrote(self, place: Bytes | StackCell) -> Write | Node | None:
+        """Goes to the last write of a place: the writing instruction comes next. None, and it stays, where there is
+        none."""
+        found = self.last_write_of_cell(place) if isinstance(place, StackCell) else self.last_write(place)
         if found:
             self.seek(found.tick)
         return found

@@ -86,6 +86,10 @@ class SourceMap:
         """Where the instruction at this address was written."""
         return self._spans.get(pc)
 
+    def lines(self) -> dict[int, tuple[str, int, str]]:
+        """File, line and its text by code address."""
+        return {pc: (span.file.name, span.line, span.text) for pc, span in self._spans.items()}
+
     def location(self, pc: int) -> str:
         """File and line, such as ``sort_lines.vasm:57``; empty where they are not known."""
         span = self._spans.get(pc)

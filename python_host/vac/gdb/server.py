@@ -6,11 +6,8 @@ import binascii
 from collections.abc import Callable
 
 from ..debugger.breakpoints import Breakpoint
-from ..debugger.commands import Commands
-from ..debugger.errors import DebuggerError
+from ..debugger.commands import FAILURES, Commands
 from ..debugger.session import Session, Stopped
-from ..history.errors import HistoryError
-from ..host.input_log import ReplayError
 from ..isa.traps import Trap
 from .address_space import NoMemory, place_of, read
 from .packets import MOST_PAYLOAD, Packet, Signal, frame
@@ -68,7 +65,7 @@ class Server:
             return b""  # an interrupt comes too late here: the client has its stop
         try:
             reply = self._answer(item.payload)
-        except (_Refused, DebuggerError, HistoryError, ReplayError, NoMemory) as error:
+        except (_Refused, NoMemory, *FAILURES) as error:
             reply = b"E." + str(error).encode()
         except (ValueError, IndexError, binascii.Error):
             reply = b"E01"

@@ -1,0 +1,64 @@
+"""What the program wrote to its console, up to any tick."""
+
+from __future__ import annotations
+
+from ..history.errors import HistoryError
+from ..history.history import History
+from ..host.input_log import Entry, InputLog
+from ..isa.limits import CELL_MASK
+from ..isa.ports import CONSOLE_DATA, SYSTEM_CALL_BY_NAME, Device
+from ..machine.protocol import EventKind
+
+_WRITE = SYSTEM_CALL_BY_NAME["write"].number
+_MOST_BYTES = 1 << 14
+
+
+class Output:
+    """Bytes by the index of their request in the input log. A host that runs the program live lets them out through
+    `take`; of a recorded run they are read where they were written."""
+
+    def __init__(self) -> None:
+        self.log = InputLog()
+        """The live host's."""
+        self._pieces: dict[int, bytes] = {}
+
+    def take(self, data: bytes) -> None:
+        """The host's console lets these bytes out while it answers the next request of the log."""
+        index = len(self.log.entries)
+        self._pieces[index] = self._pieces.get(index, b"") + data
+
+    def before(self, history: History, requests: int = 256) -> bytes:
+        """The last bytes, at most 16 KiB, that were written before the cursor, of as many requests as are looked at
+        at once."""
+        found: list[bytes] = []
+        room, index = _MOST_BYTES, history.position
+        here = history.tick
+        try:
+            while index and requests and room > 0:
+                index -= 1
+                if index not in self._pieces:
+                    self._pieces[index] = _piece(history, index)
+                if piece := self._pieces[index][-room:]:
+                    found.append(piece)
+                    room -= len(piece)
+                    requests -= 1
+        finally:
+            if history.tick != here:
+                history.seek(here)
+        return b"".join(reversed(found))
+
+
+def _piece(history: History, index: int) -> bytes:
+    entry: Entry = history.log[index]
+    if entry.answer.refused or entry.answer.trap:
+        return b""
+    if entry.kind is EventKind.DEVICE_OUT and entry.number == CONSOLE_DATA:
+        return bytes([history.seek(entry.tick).data_stack[-1] & 0xFF])
+    if entry.kind is EventKind.SYSTEM_CALL and entry.number == _WRITE:
+        device, pointer, _ = history.seek(entry.tick).data_stack[-3:]
+        if device == Device.CONSOLE and entry.answer.value <= CELL_MASK:
+            try:
+                return history.read(*history.place(pointer), entry.answer.value)
+            except HistoryError:
+                return b""
+    return b""
