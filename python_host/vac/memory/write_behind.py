@@ -18,9 +18,8 @@ class WriteBehind:
     """write: gives pages to the tiers, may raise PagingError, and can be called beside whatever else uses the store.
     batch: pages that are worth a call. is_background: whether there is a thread; without one pages are written at once.
 
-    Pages stay here until a call that had them has returned, so nothing is lost when one fails: the next call to
-    `write_out` raises its error, and they go with a later one. At most twice the batch wait here when `write_out`
-    returns.
+    Pages stay here until a call that had them has returned, so nothing is lost when one fails: they go with a later
+    one. At most twice the batch wait here when `write_out` returns.
     """
 
     def __init__(self, write: Callable[[Collection[Leaving]], None], batch: int, *, is_background: bool) -> None:
@@ -49,8 +48,12 @@ class WriteBehind:
         return self._waiting.pop(page, None) or below
 
     def write_out(self) -> None:
-        """Sees to it that few pages wait. Raises PagingError, also for a call that was started before."""
-        self._finish(waits=False)
+        """Sees to it that few pages wait. Raises PagingError."""
+        try:
+            self._finish(waits=False)
+        except PagingError:  # of a while ago; what counts is whether it fails now
+            self._start()
+            self._finish(waits=True)
         if len(self._waiting) >= self._batch:
             self._start()
         while len(self._waiting) + len(self._under_way) > 2 * self._batch or not self._thread:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..engines.registry import EngineError, create_machine
 from ..image.image import Image, ImageError
-from ..machine.protocol import Answer, Machine, MachineError, Stop, StopReason
+from ..machine.protocol import Answer, EventKind, Machine, MachineError, Stop, StopReason
 from ..machine.state import State
 from .shared_leaves import SharedLeaves
 
@@ -72,11 +72,15 @@ class Worker:
         self._machines[number].load(image)
 
     def _run(self, number: int, until: int) -> tuple[float, Stop | None, State | None]:
-        """Seconds it took, then what stopped it and the state there; None and None at the tick asked for."""
+        """Seconds it took; what stopped it, None at the tick asked for; the state there where a host wants to see it,
+        which costs more than all the rest."""
         machine, began = self._machines[number], time.perf_counter()
         stop = machine.run(until)
         seconds = time.perf_counter() - began
-        return (seconds, None, None) if stop.reason is StopReason.TICK else (seconds, stop, machine.state())
+        if stop.reason is StopReason.TICK:
+            return seconds, None, None
+        is_for_device = stop.event is not None and stop.event.kind is not EventKind.SYSTEM_CALL
+        return seconds, stop, None if is_for_device else machine.state()
 
     def _answer(self, number: int, answer: Answer) -> None:
         self._machines[number].answer(answer)
