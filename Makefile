@@ -43,6 +43,7 @@ verify: setup  ## long campaigns: random programs, paging over S3, scheduling, f
 	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
 	$(PY) -m vac.campaigns.paging
 	$(PY) -m vac.campaigns.crashes --kills 300
+	$(PY) -m vac.campaigns.beam_crashes --kills 300
 	$(PY) -m vac.campaigns.scheduling
 	$(PY) -m vac.campaigns.fuzz --seconds 30
 	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import engines
+from benchmarks.beams import measure_beams, print_beams
 from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
 from benchmarks.packages import measure_packages, print_packages
 from benchmarks.paging import measure_paging, print_paging
@@ -179,16 +180,18 @@ def main(arguments: list[str] | None = None) -> int:
         command = " ".join([_COMMAND, *given])
         results = _measure(options.quick, seeds, path, command)
         paging = measure_paging(options.quick, command)
+        beams = measure_beams(options.quick, command)
         packages = measure_packages(options.quick, command)
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _print_tables(results)
     print_paging(paging)
+    print_beams(beams)
     print_packages(packages)
     if not options.quick:
-        paging_path, packages_path = RESULTS_FOLDER / "paging.json", RESULTS_FOLDER / "packages.json"
-        for name, records in ((path, results), (paging_path, paging), (packages_path, packages)):
+        files = {"paging.json": paging, "beams.json": beams, "packages.json": packages}
+        for name, records in ((path, results), *((RESULTS_FOLDER / file, own) for file, own in files.items())):
             write_results(name, records)
             print(f"written: benchmarks/results/{name.name}", file=sys.stderr)
     return engines.main(["--quick"] if options.quick else [])
