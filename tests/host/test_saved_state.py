@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from vac.assembler.assemble import assemble
 from vac.devices.console import Console
 from vac.devices.device import DeviceStateError
+from vac.devices.key_value import KeyValueStorage
 from vac.devices.storage import Storage
 from vac.engines.registry import create_machine
 from vac.golden.model import GoldenMachine
@@ -172,3 +173,44 @@ def test_input_goes_on_with_what_was_read_ahead() -> None:
     other = Console(Pipe(b" third"))
     other.restore(console.save())
     assert other.read(100) + other.read(100) == b"second third"
+
+
+FOLLOWED = """
+.memory 8192
+        in 0; drop; in 0x10; drop; lit 50; sys 4; drop; k1; out 0x12; lit 5; out 0x13
+        sys 6; drop; lit 0x50; k0; k4; sys 1; drop
+        lit 7; out 0x56; lit 0x50; k0; k4; sys 1; drop
+        lit 0x30; lit 4094; lit 3; sys 0; drop; k1; out 0x32; in 0x30; drop
+        k0; k0; k4; sys 1; drop; lit 66; out 0; k0; out 0x12
+        k2; lit 64; sys 2; drop; sys 6; emit; in 0x10; emit; in 0; emit; in 0x30; emit
+        lit 0x50; k8; k4; sys 0; emit
+        halt
+"""
+
+
+def followed_host(**options: Any) -> Host:
+    devices = {0x50: KeyValueStorage()}
+    return Host(
+        create_machine("golden"), assemble(FOLLOWED), console=Console(INPUT), devices=devices,
+        storage=Storage(io.BytesIO(STORED)), seed=3, **options,
+    )  # fmt: skip
+
+
+def test_a_replay_moves_the_devices_as_the_run_did() -> None:
+    def state(host: Host) -> dict[str, Any]:
+        saved = host.save()
+        saved["devices"]["0x00"]["ahead"] = ""  # what was read ahead is no business of a replay
+        return saved
+
+    straight = followed_host()
+    straight.run(1000)
+    live, replay = followed_host(), followed_host(replay=straight.input_log)
+    for tick in range(straight.machine.state().tick + 1):
+        live.run(tick)
+        replay.run(tick)
+        assert state(replay) == state(live), tick
+        onward = followed_host()
+        copy_machine(replay, onward)
+        onward.restore(replay.save())
+        onward.run(1000)
+        assert onward.machine.state().differences(straight.machine.state()) == [], tick

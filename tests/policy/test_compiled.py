@@ -207,3 +207,20 @@ def test_effort_has_an_end() -> None:
 def test_labels_have_bits() -> None:
     with pytest.raises(PolicyError, match="has bit 16"):
         SoulLaw.parse("", {"far": 16})
+
+
+WORDS = st.sampled_from(
+    ["permit", "forbid", "(", ")", "{", "}", "[", "]", "principal", "action", "resource", "context", ".labels", ".sqi", ".score",
+     ".contains", '"secret"', "when", "unless", "==", "in", "is", "has", "&&", "||", "!", "if", "then", "else", ";", ",", "true",
+     'Action::"in"', 'Device::"net"', "Shard", "3", "-", "+", "<", "?principal", "@id", "//", "\n", "like", "é", "\\", "{}"]
+)  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(st.one_of(st.lists(WORDS, max_size=40).map(" ".join), st.text(max_size=60)))
+def test_any_text_is_a_policy_or_refused(text: str) -> None:
+    for whole in (text, f"permit(principal, action, resource) when {{ {text} }};"):
+        try:
+            SoulLaw.parse(whole, LABELS).tables("boot", devices=DEVICES)
+        except PolicyError as error:
+            assert str(error).startswith("policy: ")
