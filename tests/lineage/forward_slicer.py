@@ -129,6 +129,10 @@ class ForwardSlicer(GoldenMachine):
             self._carry(word, tick, sp, answer, event)
         return waits
 
+    def _here(self, tick: int) -> Taint:
+        """What goes into everything that the instruction at this tick writes."""
+        return Taint(1 << tick, frozenset(), 1 << tick, frozenset())
+
     # ---- carrying ------------------------------------------------------------------------------------------------
 
     def cell(self, index: int) -> Taint:
@@ -153,7 +157,7 @@ class ForwardSlicer(GoldenMachine):
             "read": read, "written": written, "windows read": list(dict.fromkeys(windows.read)),
             "windows written": list(dict.fromkeys(windows.written)), "loaded": self._loaded, "stored": self._stored,
         }  # fmt: skip
-        here = Taint(1 << tick, frozenset(), 1 << tick, frozenset())
+        here = self._here(tick)
 
         def union(taints: Iterator[Taint] | list[Taint]) -> Taint:
             total = here

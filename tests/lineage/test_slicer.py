@@ -7,6 +7,7 @@ from functools import cache
 from random import Random
 
 import pytest
+from tests.lineage.control_slicer import ControlSlicer
 from tests.lineage.forward_slicer import ForwardSlicer, Taint
 
 from vac.assembler.assemble import assemble
@@ -15,15 +16,16 @@ from vac.checkpoint.point import Point
 from vac.history.history import History
 from vac.host.input_log import Entry
 from vac.image.image import Image, Window
+from vac.lineage.errors import LineageError
 from vac.lineage.lineage import Lineage
-from vac.lineage.places import ANSWER, CORE, MEMORY, WINDOW
+from vac.lineage.places import ANSWER, CONTROL, CORE, MEMORY, WINDOW
 from vac.lineage.slicer import Options, why
 from vac.machine.protocol import Answer, Event, EventKind, StopReason
 from vac.machine.state import State
 from vac.randomised.program import random_program
 from vac.randomised.restless import restless_image
 
-THIN = Options(addresses=False)
+FAT, THIN = Options(), Options(addresses=False)
 
 
 class Run:
@@ -64,9 +66,9 @@ class Run:
 
 
 @cache
-def hosted_run(seed: int) -> Run:
-    program, draw = random_program(seed), Random(seed)
-    machine = ForwardSlicer()
+def hosted_run(seed: int, with_control: bool = False) -> Run:
+    program, draw = random_program(seed, 60 if with_control else None), Random(seed)
+    machine = ControlSlicer(program.image) if with_control else ForwardSlicer()
     host = program.host(machine)
     origin = Point(State.initial(program.image), MemoryMap.of_segments(host.memory.segments))
     run = Run(program.image, host.input_log.entries, origin)
@@ -128,6 +130,8 @@ def leaves_of(lineage: Lineage) -> set[tuple[object, ...]]:
     found: set[tuple[object, ...]] = set()
     for index in range(lineage.writes, lineage.root):
         place, length = lineage.place_of(index)
+        if CONTROL <= place < ANSWER:
+            continue
         if place >= CORE:
             found.add(("register", place - CORE))
         elif place >= ANSWER:
@@ -142,12 +146,15 @@ def leaves_of(lineage: Lineage) -> set[tuple[object, ...]]:
     return found
 
 
-def assert_equal(run: Run, tick: int, target: str, taint: Taint, history: History) -> None:
-    for options, ticks, leaves in ((None, taint.ticks, taint.leaves), (THIN, taint.thin_ticks, taint.thin_leaves)):
-        lineage = why(history, target, tick, options)
+def assert_equal(
+    run: Run, tick: int, target: str, taint: Taint, history: History, options: tuple[Options, Options] = (FAT, THIN)
+) -> None:
+    parts = (taint.ticks, taint.leaves), (taint.thin_ticks, taint.thin_leaves)
+    for each, (ticks, leaves) in zip(options, parts, strict=True):
+        lineage = why(history, target, tick, each)
         expected = {index for index in range(run.ticks + 1) if ticks >> index & 1}
-        assert set(lineage.ticks.tolist()) == expected, (tick, target, options)
-        assert leaves_of(lineage) == leaves, (tick, target, options)
+        assert set(lineage.ticks.tolist()) == expected, (tick, target, each)
+        assert leaves_of(lineage) == leaves, (tick, target, each)
 
 
 @pytest.mark.parametrize("seed", range(16))
@@ -157,6 +164,31 @@ def test_random_programs(seed: int) -> None:
     assert run.ticks > 20
     for tick, target, taint in draw.sample(run.asked, min(12, len(run.asked))):
         assert_equal(run, tick, target, taint, history)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_decisions(seed: int) -> None:
+    run = hosted_run(seed, with_control=True)
+    draw, history = Random(seed), run.history()
+    options = Options(control=True), Options(control=True, addresses=False)
+    for tick, target, taint in draw.sample(run.asked, min(8, len(run.asked))):
+        assert_equal(run, tick, target, taint, history, options)
+
+
+def test_decisions_over_short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vac.lineage.slicer._SPANS", (3, 29))
+    options = Options(control=True), Options(control=True, addresses=False)
+    for seed in (1, 4):
+        run = hosted_run(seed, with_control=True)
+        history = run.history()
+        for tick, target, taint in Random(seed).sample(run.asked, 2):
+            assert_equal(run, tick, target, taint, history, options)
+
+
+def test_decisions_need_code_that_stays() -> None:
+    run = restless_run(2)
+    with pytest.raises(LineageError, match="write its own code"):
+        why(run.history(), "return:0", 1, Options(control=True))
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -19,12 +19,13 @@ from ..image.image import PERMISSION_WRITE
 from ..isa.instruction import Unit
 from ..isa.limits import CODE_SLOT
 from ..isa.table import INSTRUCTIONS
+from .control_dependence import ControlDependence
 from .effect_table import EffectTable, Numbers
 from .effects import Role
 from .errors import LineageError
 from .last_writers import distinct
 from .lineage import Lineage
-from .places import ANSWER, MEMORY, NEAR, WINDOW, slot_and_offset
+from .places import ANSWER, CONTROL, MEMORY, NEAR, WINDOW, slot_and_offset
 from .span import Beams, Setting, Span, expanded
 from .target import Target, waiting_operands
 
@@ -118,7 +119,8 @@ class _Wanted:
         self.near[near] = True
         self.has_cells = bool(len(near) and near[0] < WINDOW)
         self.windows = [int(place) - WINDOW for place in near if place >= WINDOW]
-        is_memory = edges.place >= MEMORY
+        is_memory = (edges.place >= MEMORY) & (edges.place < CONTROL)
+        self.has_decisions = bool((edges.place >= CONTROL).any())
         first, size = edges.place[is_memory], np.maximum(edges.size[is_memory], 1)
         pairs = distinct(first << 3 | size)
         first, size = pairs >> 3, pairs & 7
@@ -142,6 +144,7 @@ class _Slicer:
         self._code = history.read(CODE_SLOT, 0, history.state.code_length)
         self._code_changes = self._can_change_code()
         self._windows_change = self._code_changes or self._can_change_windows()
+        self._dependence = self._control_dependence() if options.control else None
         empty = np.zeros(0, np.int64)
         self._open = _Edges(empty, empty, empty, empty)
         self._outside: list[_Edges] = []
@@ -217,9 +220,16 @@ class _Slicer:
         units = {instruction.row.unit for instruction in reached(self._code, starts).values()}
         return bool(units & {Unit.WINDOW_NARROW, Unit.WINDOW_RESTRICT})
 
+    def _control_dependence(self) -> ControlDependence:
+        if self._code_changes:
+            raise LineageError("what decided cannot be followed in a program that can write its own code")
+        image, origin = self._history.image, self._history.timeline.kept[0].state
+        targets = [target for target, _ in table_entries(image)]
+        return ControlDependence(self._code, {image.entry, origin.pc}, targets)
+
     def _last_suspect(self, wanted: _Wanted, last: int) -> int:
         """The tick behind the last instruction before `last` that may write something open."""
-        is_all_known = not wanted.has_cells and len(wanted.ranges) <= 64
+        is_all_known = not wanted.has_cells and not wanted.has_decisions and len(wanted.ranges) <= 64
         if not is_all_known or (wanted.windows and self._windows_change) or last - self._lowest < _SPANS[1]:
             return last
         history, suspect = self._history, self._lowest
@@ -229,7 +239,7 @@ class _Slicer:
         return min(suspect, last)
 
     def _may_write(self, wanted: _Wanted, beams: Beams, first: int) -> bool:
-        if wanted.has_cells:
+        if wanted.has_cells or wanted.has_decisions:
             return True
         if any(e.answer.windows or e.answer.writes for _, e in self._history.entries(first, first + len(beams))):
             return True
@@ -242,7 +252,7 @@ class _Slicer:
     def _parts(self, wanted: _Wanted, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Parts of a span in each of which the code that is executed stays as it is."""
         if not self._code_changes:
-            if wanted.has_cells or self._may_write(wanted, self._beams(first, last), first):
+            if wanted.has_cells or wanted.has_decisions or self._may_write(wanted, self._beams(first, last), first):
                 yield first, last
             return
         while first < last:
@@ -271,12 +281,14 @@ class _Slicer:
         """Follows what is open through a span."""
         wanted = _Wanted(self._open)
         span = Span(first, self._beams(first, last), self._setting(first, last), self._table)
-        if not is_root:
+        if not is_root and not wanted.has_decisions:
             ticks = span.last_hit(wanted.near, wanted.words)
             if not ticks:
                 return
             span.cut(ticks)
         span.resolve()
+        if self._dependence:
+            span.decide(self._dependence)
         keys = (span.tick_of + first << KEY_BITS) | span.ordinal
         marks = bytearray(span.rows)
         if is_root:
@@ -293,7 +305,7 @@ class _Slicer:
     def _close(self, span: Span, keys: Numbers, marks: bytearray) -> None:
         """Open places that the span writes."""
         edges, bits = self._open, span.granule_bits
-        is_memory = edges.place >= MEMORY
+        is_memory = (edges.place >= MEMORY) & (edges.place < CONTROL)
         owner, piece = expanded(np.where(is_memory, np.maximum(edges.size >> bits, 1), 1))
         place = edges.place[owner] + (piece << bits)
         size = np.where(is_memory[owner], np.minimum(edges.size[owner], 1 << bits), 0)
@@ -318,6 +330,12 @@ class _Slicer:
         place = np.concatenate([span.source[plain], span.piece_byte[pieces]])
         size = np.concatenate([np.zeros(len(plain), np.int64), np.full(len(pieces), 1 << span.granule_bits)])
         role = np.concatenate([span.role[plain], span.role[span.piece_origin[pieces]]])
+        if self._dependence:
+            reader = np.concatenate([reader, np.arange(span.rows)])
+            writer = np.concatenate([writer, span.decider])
+            place = np.concatenate([place, span.decision])
+            size = np.concatenate([size, np.zeros(span.rows, np.int64)])
+            role = np.concatenate([role, np.full(span.rows, Role.CONTROL)])
         is_inner = writer >= 0
         order = np.argsort(-reader[is_inner], kind="stable")
         readers, writers = reader[is_inner][order].tolist(), writer[is_inner][order].tolist()

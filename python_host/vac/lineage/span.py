@@ -19,10 +19,11 @@ import numpy.typing as npt
 from ..host.input_log import Entry
 from ..isa.limits import CELL_MASK, CODE_ADDRESS_BITS, CODE_SLOT, DATA_STACK_CELLS, POINTER_DISPLACEMENT_BITS
 from ..machine.state import State
+from .control_dependence import ControlDependence
 from .effect_table import EffectTable, Numbers
 from .effects import Effects, Flow, Made, Origin, Place, Role, Space
 from .last_writers import last_writers
-from .places import ANSWER, CORE, MEMORY, NEAR, NEVER, WINDOW
+from .places import ANSWER, CONTROL, CORE, MEMORY, NEAR, NEVER, WINDOW
 
 Beams = npt.NDArray[np.void]
 _WORD = 4
@@ -269,15 +270,42 @@ class Span:
         pieces = places - MEMORY >> self.granule_bits
         return last_writers(pieces, before, self._piece_place, self._piece_row, self.rows)
 
+    # ---- decisions -----------------------------------------------------------------------------------------------
+
+    def decide(self, dependence: ControlDependence) -> None:
+        """Finds what decided that each row was executed: `decider`, the row of a branch or call, -1 where that is from
+        before the span, and `decision`, the place of it."""
+        pcs = self.beams["pc"].astype(np.int64)
+        last_row = np.searchsorted(self.tick_of, np.arange(len(self.beams)), side="right") - 1
+        pcs = np.minimum(pcs, len(dependence.classes) - 1)
+        at, each = expanded(dependence.count[pcs])
+        decided = dependence.decided[dependence.first[pcs[at]] + each]
+        self._decisions = (CONTROL | decided << 8 | self._frame[at], last_row[at])
+        links = np.flatnonzero(self.columns.space[self.flow] == Space.LINK)
+        self._opened = (self.place[links] + 1, last_row[self.tick_of[links]])
+        place = CONTROL | dependence.classes[pcs] << 8
+        self.decision = (place | self._frame[: len(pcs)])[self.tick_of]
+        before = np.searchsorted(self.tick_of, np.arange(len(self.beams)))[self.tick_of]
+        self.decider = self._deciders(self.decision, before)
+
+    def _deciders(self, places: Numbers, before: Numbers) -> Numbers:
+        # What was decided in a frame before it was opened again, the call that opened it comes after.
+        by_branch = last_writers(places, before, *self._decisions, self.rows)
+        by_call = last_writers(places & 0xFF, before, *self._opened, self.rows)
+        return np.maximum(by_branch, by_call)
+
     def writers_at_end(self, places: Numbers) -> Numbers:
         """The row that wrote each place last, as it is after the span; -1 where it is from before."""
         found = np.full(len(places), -1, np.int64)
         for is_meant, writers in (
             (places < WINDOW, self._near_writers),
             ((places >= WINDOW) & (places < NEAR), self._near_writers),
-            (places >= MEMORY, self._memory_writers),
+            ((places >= MEMORY) & (places < CONTROL), self._memory_writers),
+            (places >= CONTROL, self._deciders),
         ):
             chosen = np.flatnonzero(is_meant)
+            if not len(chosen):
+                continue
             found[chosen] = writers(places[chosen], np.full(len(chosen), self.rows, np.int64))
         return found
 
