@@ -204,6 +204,26 @@ def test_a_checkpoint_is_enough_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -
             assert machine.read_leaf(*key) == expected.read_leaf(*key)
 
 
+def test_an_interrupt_in_the_middle_of_a_reply_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    with WorkerPool("fast", 2, keeps_beams=True) as pool, Scheduler(pool, slice_ticks=100) as scheduler:
+        vms = [scheduler.add(mix(seed), name=f"m{seed}", seed=seed) for seed in range(4)]
+        scheduler.run(1000)
+        pipe = pool.slots[0].process.pipe
+
+        def half() -> object:
+            os.read(pipe.fileno(), 3)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(pipe, "recv", half)
+        with pytest.raises(KeyboardInterrupt):
+            scheduler.run()
+        while scheduler.run().runnable or any(vm.stop is StopCause.WORKER for vm in vms):
+            for vm in vms:
+                if vm.stop is StopCause.WORKER:
+                    scheduler.resume(vm)
+        assert [among(vm) for vm in vms] == [alone(seed) for seed in range(4)]
+
+
 # ---- the machine -----------------------------------------------------------------------------------------------------
 
 

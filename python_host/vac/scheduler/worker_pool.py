@@ -55,6 +55,11 @@ class WorkerSlot:
                 machine.engine_is_gone(loss)
         return loss
 
+    def end(self) -> None:
+        """Tells the process to end, without waiting for it."""
+        if self._process:
+            self._process.end()
+
     def close(self) -> None:
         """Ends the process."""
         process, self._process = self._process, None
@@ -97,6 +102,8 @@ class WorkerPool:
     def close(self) -> None:
         """Ends all processes; their machines can be asked nothing any more."""
         self.is_closed = True
+        for slot in self.slots:
+            slot.end()
         for slot in self.slots:
             slot.close()
 

@@ -43,7 +43,7 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        except OSError:
+        except BaseException:
             here.close()
             raise
         finally:
@@ -65,6 +65,9 @@ class WorkerProcess:
             self.pipe.send(requests)
         except OSError:
             raise ProcessEnded(self._ending()) from None
+        except BaseException:
+            self._give_up()
+            raise
         self._sent += 1
         self._open.append(self._sent)
         return self._sent
@@ -100,7 +103,15 @@ class WorkerProcess:
             reply = self.pipe.recv()
         except (EOFError, OSError):
             raise ProcessEnded(self._ending()) from None
+        except BaseException:
+            self._give_up()
+            raise
         self._replies[self._open.popleft()] = reply
+
+    def _give_up(self) -> None:
+        """Half a message may have passed, as when Ctrl-C came in its middle: nothing after it could be understood."""
+        self._process.kill()
+        self.pipe.close()
 
     def _ending(self) -> str:
         try:
@@ -111,9 +122,13 @@ class WorkerProcess:
         how = f"signal {-status}" if status < 0 else f"exit status {status}"
         return f"worker process {self.pid} ended with {how}"
 
+    def end(self) -> None:
+        """Tells the process to end, without waiting for it."""
+        self.pipe.close()
+
     def close(self) -> None:
         """Ends the process; what it held is lost. Can be called again."""
-        self.pipe.close()
+        self.end()
         end = time.monotonic() + _ENDS_WITHIN
         while self._process.poll() is None and time.monotonic() < end:
             time.sleep(0.002)
