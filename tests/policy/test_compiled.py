@@ -38,7 +38,7 @@ FACTS = st.builds(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     POLICY_SETS,
     st.sampled_from(VMS),
@@ -209,11 +209,11 @@ def test_labels_have_bits() -> None:
         SoulLaw.parse("", {"far": 16})
 
 
-WORDS = st.sampled_from(
-    ["permit", "forbid", "(", ")", "{", "}", "[", "]", "principal", "action", "resource", "context", ".labels", ".sqi", ".score",
-     ".contains", '"secret"', "when", "unless", "==", "in", "is", "has", "&&", "||", "!", "if", "then", "else", ";", ",", "true",
-     'Action::"in"', 'Device::"net"', "Shard", "3", "-", "+", "<", "?principal", "@id", "//", "\n", "like", "é", "\\", "{}"]
-)  # fmt: skip
+WORDS = st.sampled_from([
+    *'permit forbid ( ) { } [ ] principal action resource context .labels .sqi .score .contains "secret" when unless'.split(),
+    *'== in is has && || ! if then else ; , true Action::"in" Device::"net" Shard 3 - + < ?principal @id // like'.split(),
+    "\n", "é", "\\",
+])  # fmt: skip
 
 
 @settings(max_examples=400)

@@ -59,7 +59,7 @@ def any_of(parts: Iterable[Terms]) -> Terms:
 class Effort:
     """What compiling may cost in all, in pairs of terms: a policy set that takes longer is refused."""
 
-    def __init__(self, pairs: int = 1 << 20) -> None:
+    def __init__(self, pairs: int = 1 << 18) -> None:
         self._left = pairs
 
     def spend(self, pairs: int) -> None:
