@@ -60,6 +60,21 @@ def test_a_package_is_made_signed_moved_and_run(source: Path) -> None:
     assert vac_run("there/hello.vacimg")[1] == b"Hi", "its image runs by itself, too"
 
 
+def test_images_of_both_forms_are_packed(source: Path) -> None:
+    roots = []
+    vac("asm", source, "-o", "plain.vacimg")
+    vac("pack", source, "-o", "first")
+    for program in (source, "plain.vacimg", "first/hello.vacimg"):
+        roots.append(json.loads(vac("pack", program, "-o", "again.vac", "--json"))["root"])
+    assert len(set(roots)) == 1
+    report = json.loads(vac("verify", "again.vac", "--json"))
+    assert report["verified"] and (report["root"], report["signed_by"]) == (roots[0], [])
+    assert vac("disasm", "first/hello.vacimg") == vac("disasm", "plain.vacimg")
+    source.write_text("add; halt")
+    vac("pack", source)
+    assert not json.loads(vac("verify", "hello.vac", "--json", code=1))["verified"]
+
+
 def test_a_package_reaches_what_it_was_granted_and_no_more(source: Path) -> None:
     vac("pack", source, "--cap", "console")
     code, printed, report = vac_run("hello.vac")

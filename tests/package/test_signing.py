@@ -13,7 +13,7 @@ from tests.package.programs import HELLO, hello
 
 from vac.assembler.assemble import assemble
 from vac.package.errors import SignatureError
-from vac.package.keys import generate_key, key_id, read_private_key, read_public_key, trusted_keys
+from vac.package.keys import generate_key, key_id, read_private_key, read_public_keys, trusted_keys
 from vac.package.pack import Description, pack
 from vac.package.package import Package
 from vac.package.signing import check_signatures, sign, statement
@@ -98,7 +98,9 @@ def test_a_changed_envelope_is_refused(field: str, tmp_path: Path) -> None:
 def test_keys_are_files_that_others_cannot_read(tmp_path: Path) -> None:
     private, public, name = generate_key(tmp_path / "ada", b"secret")
     assert private.stat().st_mode & 0o777 == 0o600
-    assert key_id(read_public_key(public)) == key_id(read_private_key(private, b"secret").public_key()) == name
+    assert [key_id(key) for key in read_public_keys(public)] == [name] and key_id(
+        read_private_key(private, b"secret").public_key()
+    ) == name
     with pytest.raises(SignatureError, match="passphrase"):
         read_private_key(private, b"wrong")
     with pytest.raises(SignatureError, match="exists"):
@@ -106,7 +108,10 @@ def test_keys_are_files_that_others_cannot_read(tmp_path: Path) -> None:
     with pytest.raises(SignatureError, match="no private key"):
         read_private_key(public)
     with pytest.raises(SignatureError, match="no public key"):
-        read_public_key(private)
+        read_public_keys(private)
+    generate_key(tmp_path / "bob")
+    (tmp_path / "both").write_bytes(public.read_bytes() + (tmp_path / "bob.pub").read_bytes())
+    assert trusted_keys([tmp_path / "both"]).keys() == trusted_keys([tmp_path]).keys()
     (tmp_path / "empty").mkdir()
     with pytest.raises(SignatureError, match="holds no public key"):
         trusted_keys([tmp_path / "empty"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +25,7 @@ def verify(
     parent: Annotated[
         list[Path] | None, typer.Option(help="Image in which to look for parents, beside those there.", metavar="IMAGE")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Say whether PROGRAM is verified: every reached place is an instruction and every stack depth is known.
 
@@ -31,31 +33,46 @@ def verify(
     code is not verified (the reasons follow), 2 when something is damaged or missing, a signature is wrong, or too few
     of the keys that are trusted have signed.
     """
+    report: dict[str, Any] = {"program": str(image)}
     if is_package(image):
         package = open_package(image, parent or [])
         everybody = signers(package, trust or [], threshold)
-        typer.echo(f"{image}: whole, root {package.root.hex()}")
-        for signer in everybody:
-            trusted = f"trusted as {signer.trusted_as}" if signer.trusted_as else "not among the trusted keys"
-            typer.echo(f"  signed by {signer.key_id}, {trusted}")
-        if not everybody:
-            typer.echo("  signed by nobody")
+        report |= {"id": package.manifest.id, "root": package.root.hex()}
+        report["signed_by"] = [{"key_id": each.key_id, "trusted_as": each.trusted_as} for each in everybody]
         program = package.image
     elif trust:
         fail(f"{image} is no package, so nobody has signed it")
     else:
         program = load_image(image, parent or [])
     verdict = verify_image(program)
+    report |= {"verified": verdict.is_verified, "reasons": [str(reason) for reason in verdict.reasons]}
+    report |= {"data_cells": verdict.data_cells, "return_cells": verdict.return_cells}
+    if as_json:
+        typer.echo(json.dumps(report))
+    else:
+        _say(report, verdict, functions)
+    if not verdict.is_verified:
+        raise typer.Exit(1)
+
+
+def _say(report: dict[str, Any], verdict: Verification, functions: bool) -> None:
+    program = report["program"]
+    if "root" in report:
+        typer.echo(f"{program}: whole, root {report['root']}")
+        for signer in report["signed_by"]:
+            trusted = f"trusted as {signer['trusted_as']}" if signer["trusted_as"] else "not among the trusted keys"
+            typer.echo(f"  signed by {signer['key_id']}, {trusted}")
+        if not report["signed_by"]:
+            typer.echo("  signed by nobody")
     if functions:
         for function in verdict.functions:
             typer.echo(_function_line(function))
     if verdict.is_verified:
-        typer.echo(f"{image}: verified. {_size(verdict)}; {_depths(verdict)}")
+        typer.echo(f"{program}: verified. {_size(verdict)}; {_depths(verdict)}")
         return
-    typer.echo(f"{image}: not verified")
-    for reason in verdict.reasons:
+    typer.echo(f"{program}: not verified")
+    for reason in report["reasons"]:
         typer.echo(f"  {reason}")
-    raise typer.Exit(1)
 
 
 def _size(verdict: Verification) -> str:

@@ -15,7 +15,8 @@ from .files import write_durably
 
 PRIVATE_SUFFIX = ".key"
 PUBLIC_SUFFIX = ".pub"
-_MOST_KEY_BYTES = 1 << 16
+_MOST_KEY_BYTES = 1 << 20
+_BEGIN = b"-----BEGIN "
 
 
 def key_id(key: Ed25519PublicKey) -> str:
@@ -58,19 +59,23 @@ def read_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
     return key
 
 
-def read_public_key(path: Path) -> Ed25519PublicKey:
-    """Raises SignatureError, naming the file, and OSError."""
-    try:
-        key = serialization.load_pem_public_key(_read(path))
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"{path} is no public key in PEM: {error}") from error
-    if not isinstance(key, Ed25519PublicKey):
-        raise SignatureError(f"{path} is no Ed25519 key")
-    return key
+def read_public_keys(path: Path) -> list[Ed25519PublicKey]:
+    """All keys in a file, which has one or several. Raises SignatureError, naming the file, and OSError."""
+    keys: list[Ed25519PublicKey] = []
+    for block in _read(path).split(_BEGIN)[1:] or [b""]:
+        try:
+            key = serialization.load_pem_public_key(_BEGIN + block)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise SignatureError(f"{path} is no public key in PEM: {error}") from error
+        if not isinstance(key, Ed25519PublicKey):
+            raise SignatureError(f"{path} holds a key that is no Ed25519 key")
+        keys.append(key)
+    return keys
 
 
 def trusted_keys(paths: Iterable[Path]) -> dict[str, str]:
-    """Who is trusted: file name by key id. paths: public keys, and folders whose files `*.pub` all count.
+    """Who is trusted: file name by key id. paths: files of public keys, and folders whose files `*.pub` all
+    count.
 
     Raises SignatureError, naming the file, and OSError.
     """
@@ -80,7 +85,7 @@ def trusted_keys(paths: Iterable[Path]) -> dict[str, str]:
         if not files:
             raise SignatureError(f"{path} holds no public key: no file there ends in {PUBLIC_SUFFIX}")
         for file in files:
-            trusted[key_id(read_public_key(file))] = file.name
+            trusted |= {key_id(key): file.name for key in read_public_keys(file)}
     return trusted
 
 
