@@ -185,6 +185,34 @@ def test_decisions_over_short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
             assert_equal(run, tick, target, taint, history, options)
 
 
+CALLED_TWICE = """
+.frame 2
+        li      l0, 2
+again:  call    body, 2
+        djnz    l0, again
+        halt
+body:   li      l0, 2
+turn:   addi    l1, l0, 5           # in its first turn the call decides, whatever an earlier call left
+        djnz    l0, turn
+        ret
+"""
+
+
+def test_decisions_of_an_earlier_call_do_not_count() -> None:
+    image = assemble(CALLED_TWICE)
+    machine = ControlSlicer(image)
+    machine.load(image)
+    run = Run(image, [], Point.initial(image))
+    asked: list[tuple[int, str, Taint]] = []
+    while machine.run(machine._state.tick + 1).reason is StopReason.TICK:
+        if machine._state.fp:
+            asked.append((machine._state.tick, "local:1", machine.cell(64 + machine._state.fp + 1)))
+    run.ticks = machine._state.tick
+    history = run.history()
+    for tick, target, taint in asked:
+        assert_equal(run, tick, target, taint, history, (Options(control=True), Options(control=True, addresses=False)))
+
+
 def test_decisions_need_code_that_stays() -> None:
     run = restless_run(2)
     with pytest.raises(LineageError, match="write its own code"):

@@ -20,7 +20,8 @@ from ..isa.instruction import Unit
 
 class ControlDependence:
     """`classes`: number of the set of branches that an instruction depends on, by pc; 0 where only the call of its
-    function decides. `first`, `count`: by the pc of a branch, where in `decided` the classes are that it decides over."""
+    function decides. `first`, `count`: by the pc of a branch, where in `decided` the classes are that it decides
+    over."""
 
     def __init__(self, code: bytes, starts: Iterable[int], table_targets: Iterable[int]) -> None:
         self._targets = sorted(set(table_targets))
