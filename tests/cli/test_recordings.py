@@ -80,6 +80,18 @@ def test_conditions(folder: Path) -> None:
     assert b"no condition; there are tick:N" in done.stderr
 
 
+def test_conditions_of_a_live_run(folder: Path) -> None:
+    done = vac(folder, "run", "echo.vasm", "--info-at", "in:0", "--stop-at", "tick:20", "--json", text=b"hello")
+    assert done.returncode == 4
+    assert done.stdout.startswith(b"H")
+    lines = [json.loads(line[line.index(b"{") :]) for line in done.stdout.splitlines()]
+    assert [line["tick"] for line in lines] == [6, 12, 18, 20]
+    arguments = ("--snapshot-at", "pc:end", "--engine", "fast", "--record", "log")
+    done = vac(folder, "run", "echo.vasm", *arguments, text=b"hello")
+    assert (done.returncode, done.stdout.startswith(b"HELLO")) == (0, True)
+    assert [path.name for path in folder.glob("*.dc.json")] == [f"tick-{33:020d}.dc.json"]
+
+
 def test_a_recorder_that_is_interrupted_or_killed_goes_on(folder: Path) -> None:
     (folder / "spin.vasm").write_text("again: addi l0, l0, 1\njmp again\n.frame 1\n")
     command = [*VAC, "record", "spin.vasm", "-o", "run", "--segment", "12", "--json"]

@@ -18,7 +18,7 @@ from vac.history.timeline import Limits
 from vac.host.input_log import ReplayError
 from vac.host.session import Host
 from vac.isa.beam import BeamFlag
-from vac.machine.protocol import StopReason
+from vac.machine.protocol import EventKind, StopReason
 
 TIGHT = Limits(share=1.0, points=6, memory_bytes=1 << 18, widest_gap=64)
 """So few points that they are thinned out all the time."""
@@ -225,6 +225,17 @@ def test_a_live_run_asks_nothing_behind_the_place_where_it_stops() -> None:
     assert history.run_back_to(AtPc(out))
     assert history.run_to(Ended())
     assert history.tick == history.last_tick
+
+
+def test_the_requests_of_a_live_run() -> None:
+    image = assemble(ECHO)
+    host = Host(create_machine("fast", keeps_beams=False), image, console=Console(b"hello"))
+    history = History.following(host, image)
+    found: list[int] = []
+    while history.run_to(AnyOf(Requested(EventKind.DEVICE_IN, 0), Ended())):
+        found.append(history.tick)
+        assert len(host.input_log.entries) == sum(entry.tick < history.tick for entry in host.input_log.entries)
+    assert [0, *found[:-1]] == [entry.tick for entry in host.input_log.entries if entry.kind is EventKind.DEVICE_IN]
 
 
 def test_a_recording_that_ends_at_a_request() -> None:

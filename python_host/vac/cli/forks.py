@@ -43,7 +43,7 @@ def fork(
         given = Program.from_recording(parent)
         given.source, given.sink, given.storage = source, write_out, storage or given.storage
         recorder = fork_recording(parent, at, output, given, lambda: machine_of(engine), patches, name)
-        report = run_recorder(recorder, ticks)
+        report = run_recorder(recorder, min(ticks, given.most_ticks or NEVER))
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
     raise typer.Exit(exit_code(report["reason"]))
 

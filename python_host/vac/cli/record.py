@@ -73,7 +73,7 @@ def record(
             given = _given(program, seed, storage)
             given.source, given.sink = source, write_out
             recorder = start_recording(output, given, lambda: machine_of(engine), engine, 1 << segment)
-        report = run_recorder(recorder, ticks)
+        report = run_recorder(recorder, min(ticks, given.most_ticks or NEVER))
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
     raise typer.Exit(exit_code(report["reason"]))
 

@@ -73,6 +73,15 @@ def run(
     replay: Annotated[
         Path | None, typer.Option(help="Give the answers of this input log instead of live ones.", metavar="LOG")
     ] = None,
+    stop_at: Annotated[
+        list[str] | None, typer.Option(help="Stop where this holds; `vac replay --help` says what can.", metavar="COND")
+    ] = None,
+    snapshot_at: Annotated[
+        list[str] | None, typer.Option(help="Keep a checkpoint here each time this holds.", metavar="COND")
+    ] = None,
+    info_at: Annotated[
+        list[str] | None, typer.Option(help="Print where the machine is each time this holds.", metavar="COND")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
     port: Annotated[
         str | None,
@@ -91,13 +100,15 @@ def run(
     """Run PROGRAM: console on standard input and output, report on standard error.
 
     A package reaches what its manifest grants, and stops at its quota of ticks; anything else gets the usual devices.
-    Exits 0 when it halted, 3 when it trapped, 4 at the tick limit, 130 when interrupted, 2 for bad input.
+    Exits 0 when it halted, 3 when it trapped, 4 at the tick limit or where it was stopped, 130 when interrupted, 2 for
+    bad input.
     """
     package = open_package(program, trusted=trust or []) if is_package(program) else None
     if trust and not package:
         fail(f"{program} is no package, so nobody has signed it")
     image, assembly = (package.image, None) if package else load_program(program)
     log = _input_log(replay) if replay else None
+    is_stopped = False
     with ExitStack() as files:
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
         held = files.enter_context(_open(storage)) if storage else None
@@ -118,12 +129,22 @@ def run(
                 host = Host(
                     machine, image, console=console, storage=bytes_of, seed=seed or 0, replay=log, pager=pager
                 )  # fmt: skip
+            if stop_at or snapshot_at or info_at:
+                from .stops import visit_live
+
+                if beams:
+                    fail("beams are written of a run that nothing stops: leave out --beams, or the conditions")
+                conditions = (stop_at or [], snapshot_at or [], info_at or [])
+                is_stopped = visit_live(host, image, engine, conditions, assembly, ticks, as_json)
             session = _Session(host, ticks, files.enter_context(_whole_file(beams)) if beams else None)
-            session.run()
+            if not is_stopped:
+                session.run()
         except (ReplayError, MachineError, LinkError, PagingError) as error:
             fail(f"{program}: {error}")
     if record:
         write_whole(record, host.input_log.to_text().encode())
+    if is_stopped:
+        raise typer.Exit(TICK_LIMIT)
     serving = "golden" if isinstance(machine, GoldenMachine) else engine  # where there is no C compiler
     report = _report(session, serving, program, assembly)
     typer.echo(json.dumps(report) if as_json else _in_words(report), err=True)
@@ -153,11 +174,13 @@ def load_program(path: Path) -> tuple[Image, Assembly | None]:
 
 def _input_log(path: Path) -> InputLog:
     try:
-        return InputLog.from_text(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
+        from ..recording.input_log_file import read_log
+
+        return read_log(path)
+    except OSError as error:
         fail(f"cannot read {str(path)!r}: {error}")
     except InputLogError as error:
-        fail(f"{path}: {error}")
+        fail(str(error))
 
 
 def _open(path: Path) -> io.BufferedReader:

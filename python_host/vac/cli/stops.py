@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..checkpoint.checkpoint import CheckpointFolder
 from ..history.condition_text import parse_condition
 from ..history.conditions import AnyOf, Condition
 from ..history.history import History
 from ..history.recorded import history_of
+from .record import recording_errors
 
 if TYPE_CHECKING:
+    from ..assembler.assemble import Assembly
+    from ..host.session import Host
+    from ..image.image import Image
     from ..recording.recording import Recording
 
 
@@ -36,6 +42,30 @@ def visit(
     go_through(history, stop_at, snapshot_at, info_at, keep, as_json)
 
 
+def visit_live(
+    host: Host,
+    image: Image,
+    engine: str,
+    conditions: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    assembly: Assembly | None,
+    limit: int,
+    as_json: bool,
+) -> bool:
+    """Runs a live host on to the tick to stop at: True. False at the end of the run, or at the limit. Ends the command
+    where a condition is none, or a checkpoint cannot be written."""
+    here = CheckpointFolder(Path())
+
+    def keep(history: History) -> str:
+        name = f"tick-{history.tick:020d}"
+        here.save(name, history.point(), labels={"by": "run"})
+        return f"kept {here.path(name)}"
+
+    with recording_errors():
+        history = History.following(host, image, engine)
+        labels = assembly.symbols if assembly else None
+        return go_through(history, *conditions, keep, as_json, labels, limit)
+
+
 def go_through(
     history: History,
     stop_at: Sequence[str],
@@ -43,11 +73,15 @@ def go_through(
     info_at: Sequence[str],
     keep: Callable[[History], str],
     as_json: bool = False,
+    labels: Mapping[str, int] | None = None,
+    limit: int | None = None,
 ) -> bool:
     """Moves the history on from where it is; True when it came to a place to stop at, False at the end of the run."""
-    stops, snapshots, infos = ([parse_condition(text) for text in texts] for texts in (stop_at, snapshot_at, info_at))
+    stops, snapshots, infos = (
+        [parse_condition(text, labels) for text in texts] for texts in (stop_at, snapshot_at, info_at)
+    )
     condition = AnyOf(*stops, *snapshots, *infos)
-    while history.run_to(condition):
+    while history.run_to(condition, limit):
         if _holds(history, snapshots):
             _print({"tick": history.tick, "note": keep(history)}, as_json)
         is_stop = _holds(history, stops)

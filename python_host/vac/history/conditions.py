@@ -163,6 +163,9 @@ class Requested:
                 return None
             if self._is_meant(log[index].kind, log[index].number):
                 return log[index].tick
+        asked = history.pending
+        if asked and first <= asked.tick <= last and self._is_meant(asked.kind, asked.number):
+            return asked.tick
         return None
 
     def last(self, history: History, first: int, last: int) -> int | None:

@@ -69,6 +69,8 @@ class History:
         self.timeline = Timeline(origin, limits or Limits(), points)
         self._end: int | None = last_tick
         self._host: Host | None = None
+        self.pending: Event | None = None
+        """What a live run asks, where it was stopped before the answer."""
         self._host_capture: MemoryCapture | None = None
         self._playback = Playback(create_machine(engine, keeps_beams=False), image, origin, log, self._note)
         self._tick = origin.moment
@@ -325,6 +327,7 @@ class History:
                 continue
             if stop.reason in (StopReason.HALTED, StopReason.TRAPPED):
                 self._end = moment_of(host.machine.state())
+            self.pending = stop.event
             break
         return max(first, min(target, moment_of(host.machine.state())))
 

@@ -38,6 +38,11 @@ class Program:
     def name(self) -> str:
         return self.package.manifest.name if self.package else self.image.name
 
+    @property
+    def most_ticks(self) -> int | None:
+        """The package's quota of ticks."""
+        return self.package.manifest.quotas.max_ticks if self.package else None
+
     def file(self) -> tuple[str, bytes]:
         """Name and bytes of the file that a recording keeps."""
         if self.package is None:
