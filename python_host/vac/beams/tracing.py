@@ -57,7 +57,7 @@ class CellTracer(GoldenMachine):
 def trace_cells(
     image: Image, log: InputLog, beams: bytes, progress: Callable[[int, int], None] | None = None
 ) -> npt.NDArray[np.uint64]:
-    """Cell of each of a run's beams, from its first tick on. About 100,000 beams a second.
+    """Cell of each of a run's beams, from its first tick on. Some 50,000 beams a second.
 
     Raises BadQuery where the image and the log give other beams, ReplayError where the log is of another run.
     """
