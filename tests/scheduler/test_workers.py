@@ -206,8 +206,8 @@ def test_a_checkpoint_is_enough_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_interrupt_in_the_middle_of_a_reply_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     with WorkerPool("fast", 2, keeps_beams=True) as pool, Scheduler(pool, slice_ticks=100) as scheduler:
-        vms = [scheduler.add(mix(seed), name=f"m{seed}", seed=seed) for seed in range(4)]
-        scheduler.run(1000)
+        vms = [scheduler.add(mix(seed, 400), name=f"m{seed}", seed=seed) for seed in range(4)]
+        scheduler.run(400)
         pipe = pool.slots[0].process.pipe
 
         def half() -> object:
@@ -221,7 +221,7 @@ def test_an_interrupt_in_the_middle_of_a_reply_hangs_nobody(monkeypatch: pytest.
             for vm in vms:
                 if vm.stop is StopCause.WORKER:
                     scheduler.resume(vm)
-        assert [among(vm) for vm in vms] == [alone(seed) for seed in range(4)]
+        assert [among(vm) for vm in vms] == [alone(seed, 400) for seed in range(4)]
 
 
 # ---- the machine -----------------------------------------------------------------------------------------------------
