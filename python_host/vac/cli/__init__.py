@@ -7,6 +7,7 @@ import typer
 
 from .asm import asm
 from .beams import beams
+from .bisect import bisect
 from .board import board
 from .debug import debug
 from .diff import diff
@@ -18,9 +19,9 @@ from .package_inspect import inspect
 from .package_sign import keygen, sign
 from .package_unpack import unpack
 from .plot import plot
+from .proof import prove, verify_proof
 from .record import record
 from .replay import replay
-from .proof import prove, verify_proof
 from .run import run
 from .schedule import schedule
 from .verify import verify
@@ -40,7 +41,7 @@ app.command()(prove)
 app.command()(verify_proof)
 for command in (pack, unpack, inspect, keygen, sign):
     app.command()(command)
-for command in (record, replay, diff, fork, runs, export):
+for command in (record, replay, diff, bisect, fork, runs, export):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(board, name="board")

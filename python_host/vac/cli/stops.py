@@ -83,10 +83,10 @@ def go_through(
     condition = AnyOf(*stops, *snapshots, *infos)
     while history.run_to(condition, limit):
         if _holds(history, snapshots):
-            _print({"tick": history.tick, "note": keep(history)}, as_json)
+            print_info({"tick": history.tick, "note": keep(history)}, as_json)
         is_stop = _holds(history, stops)
         if is_stop or _holds(history, infos):
-            _print(info(history), as_json)
+            print_info(info(history), as_json)
         if is_stop:
             return True
     return False
@@ -116,7 +116,8 @@ def info(history: History) -> dict[str, Any]:
     }
 
 
-def _print(fields: dict[str, Any], as_json: bool) -> None:
+def print_info(fields: dict[str, Any], as_json: bool) -> None:
+    """What `info` gave, or a note, on standard output."""
     if as_json:
         typer.echo(json.dumps(fields))
     elif "note" in fields:

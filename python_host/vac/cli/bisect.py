@@ -1,0 +1,49 @@
+"""`vac bisect`: the first tick of a recorded run at which a condition holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..engines.registry import ENGINES
+from .progress import progress
+from .record import recording_errors
+
+NEVER_HOLDS = 1
+
+
+def bisect(
+    recording: Annotated[Path, typer.Argument(help="Folder that `vac record` made.", metavar="RUN")],
+    condition: Annotated[str, typer.Argument(help="Python expression over the state; see below.")],
+    first: Annotated[bool, typer.Option("--first", help="The condition may hold for a while only.")] = False,
+    engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
+    as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
+) -> None:
+    """Find the first tick at which CONDITION holds, by bisection: it holds from some tick on to the end. With --first
+    all of the run is looked through; a condition over memory alone is asked only where that was written.
+
+    Names: tick, pc, sp, rp, fp, stack, top, locals, local(n), status, trap, inputs, score, coherence, entropy, drift,
+    u8(slot, offset), u16, u32, s32, text(slot, offset, length), at(pointer).
+    Exits 0 when there is such a tick, 1 when there is none, 2 for bad input.
+    """
+    from ..history.bisection import bisected
+    from ..history.bisection import first as find_first
+    from ..history.expression import Expression
+    from ..history.recorded import history_of
+    from ..recording.recording import Recording
+    from .stops import info, print_info
+
+    with recording_errors():
+        history = history_of(Recording(recording), engine)
+        expression = Expression(condition)
+        with progress("ticks", history.last_tick) as show:
+            tick = find_first(history, expression, show) if first else bisected(history, expression)
+        found = info(history) if tick is not None else None
+    if found is None:
+        where = "anywhere" if first else "at the end"
+        typer.echo(json.dumps({"tick": None}) if as_json else f"{condition!r} does not hold {where}")
+        raise typer.Exit(NEVER_HOLDS)
+    print_info(found, as_json)
