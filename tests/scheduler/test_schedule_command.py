@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,8 @@ def test_ctrl_c_ends_the_run_between_slices(processes: int) -> None:
     with subprocess.Popen([*VAC, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout and running.stderr
         # The record is written at the end; that all is set up shows in the children, or in processor time.
-        while not Path(f"/proc/{running.pid}/stat").exists() or cpu_ticks(running.pid) < 60:
-            pass
+        while not Path(f"/proc/{running.pid}/stat").exists() or cpu_ticks(running.pid) < 150:
+            time.sleep(0.01)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate()
     assert running.returncode == 130 and err == b""

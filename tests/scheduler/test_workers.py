@@ -310,6 +310,17 @@ def test_what_a_pool_refuses() -> None:
         pool.machine()
 
 
+def test_a_pool_that_is_closed_too_early_fails_its_machines() -> None:
+    pager = Pager(PageStore.in_ram(4096), 17)
+    with WorkerPool("fast", 2) as pool, Scheduler(pool, pager=pager, slice_ticks=100) as scheduler:
+        vms = [scheduler.add(mix(seed), seed=seed) for seed in range(3)]
+        scheduler.run(300)
+        pool.close()
+        scheduler.run()
+        assert all(vm.stop is StopCause.FAILED and "worker pool is closed" in str(vm.error) for vm in vms)
+    pager.close()
+
+
 # ---- nothing stays behind ------------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import logging
 from types import TracebackType
 
 from ..engines.registry import ENGINES, EngineError
+from ..machine.protocol import MachineError
 from .errors import SchedulerClosed, WorkerLost
 from .remote_machine import RemoteMachine
 from .worker_process import ProcessEnded, WorkerProcess
@@ -28,10 +29,11 @@ class WorkerSlot:
 
     @property
     def process(self) -> WorkerProcess:
-        """The process; started where there is none. Raises SchedulerClosed, EngineError where it cannot start."""
+        """The process; started where there is none. Raises MachineError when the pool is closed, EngineError where it
+        cannot start."""
         if self._process is None:
             if self.pool.is_closed:
-                raise SchedulerClosed("the worker pool is closed; nothing can be asked of its machines any more")
+                raise MachineError("the worker pool is closed, and the machine's engine with it")
             try:
                 self._process = WorkerProcess()
             except OSError as error:
@@ -59,6 +61,9 @@ class WorkerSlot:
         """Tells the process to end, without waiting for it."""
         if self._process:
             self._process.end()
+            loss = WorkerLost("the worker pool was closed", tuple(machine.name for machine in self.machines.values()))
+            for machine in self.machines.values():
+                machine.engine_is_gone(loss)
 
     def close(self) -> None:
         """Ends the process."""
