@@ -44,6 +44,23 @@ def test_prove_and_verify(program: Path) -> None:
     assert refused.returncode == 1 and "refused" in refused.stderr and "Traceback" not in refused.stderr
 
 
+def test_proofs_of_a_run_as_it_goes(program: Path) -> None:
+    done = subprocess.run([*VAC, "run", str(program), "--proof-at", "3", "--proof-at", "1", "--proof-at", "99",
+                           "--proof-leaf", "1:0", "--json"],
+                          capture_output=True, text=True, check=False, cwd=program.parent)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    *notes, report = done.stderr.splitlines()
+    assert json.loads(report)["status"] == "halted" and json.loads(report)["ticks"] == 4
+    assert notes[-1] == "no proof at tick 99: the run ends at tick 4"
+    for tick, note in zip((1, 3), notes, strict=False):
+        file, root = program.parent / f"proof-{tick:020d}.json", note.split()[-1]
+        assert check(file.read_bytes(), bytes.fromhex(root))["registers"]["tick"] == tick
+        same = vac("prove", program, "--at", tick, "--stacks", "--leaf", "1:0")
+        assert same.stdout.encode() == file.read_bytes()
+    wrong = vac("run", program, "--proof-at", 1, "--info-at", "halt")
+    assert wrong.returncode == 2 and "--proof-at goes with none of" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,8 @@ from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, STORAGE, open_se
 from .failure import fail, write_whole
 
 if TYPE_CHECKING:
+    from ..host.session import Host
+    from ..image.image import Image
     from ..proof.state_proof import StateProof
 
 REFUSED = 1
@@ -73,6 +76,28 @@ def prove(
     else:
         typer.echo(proof.to_bytes(), nl=False)
     typer.echo(f"root {proof.root().hex()}", err=True)
+
+
+def prove_live(host: Host, image: Image, ticks: Sequence[int], leaf: str | None) -> None:
+    """Runs a host, which has not run yet, on to each of these ticks and writes what it holds there, stacks included,
+    to `proof-TICK.json`. Stops where the run does."""
+    from ..history.history import History
+    from ..proof.prove import prove as proof_of
+
+    place = _place("--proof-leaf", leaf, 0) if leaf else None
+    # Only the host runs; the history keeps where it came to.
+    history = History.following(host, image, "golden")
+    try:
+        for tick in sorted(set(ticks)):
+            history.seek(tick)
+            if history.tick != tick:
+                typer.echo(f"no proof at tick {tick:,}: the run ends at tick {history.tick:,}", err=True)
+                return
+            proof, path = proof_of(history.point(), stacks=True, leaf=place), Path(f"proof-{tick:020d}.json")
+            write_whole(path, proof.to_bytes())
+            typer.echo(f"tick {tick:,}: wrote {path}, root {proof.root().hex()}", err=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def _place(option: str, text: str, shift: int) -> tuple[int, int]:

@@ -82,6 +82,13 @@ def run(
     info_at: Annotated[
         list[str] | None, typer.Option(help="Print where the machine is each time this holds.", metavar="COND")
     ] = None,
+    proof_at: Annotated[
+        list[int] | None,
+        typer.Option(help="Write a proof of registers and stacks at this tick to proof-TICK.json.", metavar="TICK"),
+    ] = None,
+    proof_leaf: Annotated[
+        str | None, typer.Option(help="Leaf of memory to prove with them.", metavar="SLOT:NUMBER")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
     port: Annotated[
         str | None,
@@ -129,6 +136,12 @@ def run(
                 host = Host(
                     machine, image, console=console, storage=bytes_of, seed=seed or 0, replay=log, pager=pager
                 )  # fmt: skip
+            if proof_at:
+                from .proof import prove_live
+
+                if beams or stop_at or snapshot_at or info_at:
+                    fail("--proof-at goes with none of --beams, --stop-at, --snapshot-at, --info-at")
+                prove_live(host, image, [tick for tick in proof_at if tick <= ticks], proof_leaf)
             if stop_at or snapshot_at or info_at:
                 from .stops import visit_live
 
