@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Awaitable, Callable
@@ -258,3 +259,11 @@ def test_in_a_terminal_of_80_by_24(tmp_path: Path) -> None:
         pass  # how Linux says that the other side is gone
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert b"\x1b[?1049h" in drawn and b"\x1b[?1049l" in drawn and b"Traceback" not in drawn
+
+
+def test_without_a_terminal_it_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from vac.cli import main; main()", "debug", str(SORT)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "wants a terminal" in done.stderr and "Traceback" not in done.stderr

@@ -281,3 +281,33 @@ def _shared() -> Session:
     if not _SHARED:
         _SHARED.append(sort_session())
     return _SHARED[0]
+
+
+def test_a_recording_is_the_run_that_it_recorded(tmp_path: Path, session: Session) -> None:
+    from vac.engines.registry import create_machine
+    from vac.recording.program import Program
+    from vac.recording.start import start_recording
+
+    folder = tmp_path / "run"
+    program = Program(session.history.image, source=LINES)
+    recorder = start_recording(folder, program, lambda: create_machine("fast", keeps_beams=False), "fast")
+    recorder.finish(recorder.run(1 << 40))
+    recorder.close()
+    recorded = Session.open(folder, source=SORT)
+    assert recorded.history.last_tick == session.end().tick
+    assert recorded.end() == session.end() and recorded.output() == session.output()
+    recorded.run_back_to(recorded.parse(["event", "sys"]).backward)
+    session.run_back_to(session.parse(["event", "sys"]).backward)
+    assert recorded.output() == session.output() and recorded.state == session.state
+    assert recorded.source.name(recorded.state.pc) == "next_line+0x7"
+
+
+def test_a_package_reaches_what_it_grants(tmp_path: Path, session: Session) -> None:
+    from typer.testing import CliRunner
+
+    from vac.cli import app
+
+    path = tmp_path / "sort.vac"
+    assert CliRunner().invoke(app, ["pack", str(SORT), "-o", str(path), "--cap", "default"]).exit_code == 0
+    packed = Session.open(path, console_input=LINES)
+    assert packed.end() == session.end() and packed.output() == session.output()

@@ -74,6 +74,15 @@ def test_broken_packets_are_asked_for_again(tmp_path: Path) -> None:
         assert client.reply() == "QC1"
 
 
+def test_a_packet_that_was_sent_again_is_answered_once(tmp_path: Path) -> None:
+    path = tmp_path / "loop.vasm"
+    path.write_text(LOOP)
+    asked = 3 * frame(b"s") + b"+" + frame(b"p1") + frame(b"k")
+    done = subprocess.run([*COMMAND, "gdb", str(path), "--stdio"], input=asked, capture_output=True)
+    replies = [item.payload for item in PacketReader().feed(done.stdout) if isinstance(item, Packet)]
+    assert len(replies) == 2 and replies[1] == (1).to_bytes(8, "little").hex().encode()
+
+
 def test_standard_input_and_output(tmp_path: Path) -> None:
     path = tmp_path / "loop.vasm"
     path.write_text(LOOP)

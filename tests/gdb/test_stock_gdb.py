@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not 
 
 
 def gdb(*commands: str, target: str) -> str:
-    arguments = ["gdb", "-nx", "-batch", "-ex", "set pagination off", "-ex", f"target remote {target}"]
+    arguments = ["gdb", "-nx", "-batch", "-ex", "set remotetimeout 60", "-ex", f"target remote {target}"]
     for command in commands:
         arguments += ["-ex", command]
     done = subprocess.run(arguments, capture_output=True, text=True, stdin=subprocess.DEVNULL)

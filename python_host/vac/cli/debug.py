@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, SOURCE, STORAGE, open_session
 from .failure import fail
 
@@ -19,6 +21,8 @@ def debug(
 
     F1 in it shows all keys. Exits 0 when left, 2 for bad input or where there is no terminal.
     """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        fail("vac debug wants a terminal; `vac gdb` and vac.debugger.Session do without one")
     session = open_session(program, input_file, storage, replay, source, seed, engine)
     try:
         from ..debugger.app import DebuggerApp

@@ -52,6 +52,8 @@ _IN_FOOTER = frozenset("sbcr")
 DETAILS = (("memory", "m"), ("windows", "2"), ("breakpoints", "3"), ("events", "4"), ("output", "5"), ("why", "6"),
            ("text", "7"))  # fmt: skip
 """Panes that share a place, with the key of each."""
+_BROAD = ("why", "text", "events", "output")
+"""Those that take more of a narrow terminal."""
 _WIDE = 112
 _MOST_LOG_LINES = 2
 
@@ -93,21 +95,23 @@ class DebuggerApp(App[None]):
     #main { height: 1fr; }
     Pane, ListPane, LineagePane { border: round #5f6f7f; padding: 0; background: $surface; }
     Pane:focus, ListPane:focus, LineagePane:focus { border: round $accent; }
-    #code { width: 4fr; }
+    #code { width: 3fr; }
     #side { width: 33; }
     #state { height: 1fr; }
     #detail { height: 1fr; display: none; }
     Screen.-detail #state { display: none; }
     Screen.-detail #detail { display: block; }
+    Screen.-broad #side { width: 52; }
     Screen.-wide #side { width: 5fr; layout: horizontal; }
     Screen.-wide #state { width: 34; display: block; }
     Screen.-wide #detail { width: 1fr; display: block; }
     Timeline { height: 2; padding: 0 1; }
     Timeline:focus { background: $boost; }
     #log { height: 2; padding: 0 1; background: $background; scrollbar-size: 0 0; }
-    Screen.-tall #log { height: 5; scrollbar-size: 1 1; }
+    Screen.-tall #log { height: 4; scrollbar-size: 1 1; }
     #command { height: 1; border: none; padding: 0 1; background: $boost; }
-    LineagePane { scrollbar-size: 1 1; }
+    LineagePane { scrollbar-size: 1 1; background-tint: transparent; }
+    LineagePane:focus { background-tint: transparent; }
     ListPane { scrollbar-size: 1 1; }
     """
     TITLE = "vac debug"
@@ -288,6 +292,7 @@ class DebuggerApp(App[None]):
     def action_detail(self, name: str) -> None:
         """Shows this pane and goes into it."""
         self.screen.set_class(name != "state", "-detail")
+        self.screen.set_class(name in _BROAD, "-broad")
         if name != "state":
             self.query_one(ContentSwitcher).current = name
         self.query_one(f"#{name}").focus()

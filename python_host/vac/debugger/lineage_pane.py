@@ -15,7 +15,8 @@ _SHOWN_AT_FIRST = 16
 
 
 class LineagePane(Tree[int]):
-    """Each node's children are what went into it, the latest first. Enter goes to the tick of a write."""
+    """Each node's children are what went into it: values first, then what chose them, the latest first of each. Enter
+    goes to the tick of a write."""
 
     class Chosen(Message):
         """The session is to go to the tick of a write."""
@@ -28,6 +29,7 @@ class LineagePane(Tree[int]):
         super().__init__("y on a cell or byte asks why it is what it is", id=id)
         self.border_title = "why"
         self.auto_expand = False
+        self.guide_depth = 2
         self._lineage: Lineage | None = None
 
     def show(self, lineage: Lineage, title: str) -> None:
@@ -50,7 +52,7 @@ class LineagePane(Tree[int]):
     def _fill(self, parent: TreeNode[int]) -> None:
         if self._lineage is None or parent.data is None or parent.children:
             return
-        sources = self._lineage.sources(parent.data)
+        sources = sorted(self._lineage.sources(parent.data), key=lambda source: source[1])
         for index, role in sources[:_MOST_SOURCES]:
             has_more = bool(self._lineage.sources(index))
             parent.add(_label(self._lineage.node(index), role), index, allow_expand=has_more)

@@ -175,7 +175,7 @@ class StatePane(Pane):
         for name, number in (("coh", state.sqi.coherence), ("ent", state.sqi.entropy), ("dri", state.sqi.drift),
                              ("sco", state.sqi.score)):  # fmt: skip
             sqi.append(f"{name} ", QUIET)
-            sqi.append(*value(name, f"{number / FULL:.2f}".removeprefix("0"), number))
+            sqi.append(*value(name, f"{number / FULL:.2f}".removeprefix("0")[:3], number))
             sqi.append(" ")
         self._lines.append((sqi, ""))
         cone = Text("in ", QUIET)

@@ -33,7 +33,8 @@ class Server:
     """Answers one client. shape: of the registers, one of `registers.SHAPES`; None: x86-64 for a client that says that
     it takes that architecture's description, else the machine's own.
 
-    `is_over` once the client has detached or killed; `is_killed` tells which.
+    acknowledges: as long as the client has not said otherwise. is_over: once it has detached or killed; is_killed tells
+    which.
     """
 
     def __init__(self, session: Session, shape: str | None = None) -> None:
@@ -44,7 +45,7 @@ class Server:
         self._numbers: dict[tuple[int, int, int], int] = {}
         self._watches: dict[int, tuple[str, int]] = {}
         """By breakpoint: how a hit is told, and the address that the client gave."""
-        self._acknowledges = True
+        self.acknowledges = True
         self._last = b""
         self._trap_told: int | None = None
         """Tick of the trap that the client knows of."""
@@ -53,7 +54,7 @@ class Server:
 
     def acknowledge(self, item: Packet | Signal) -> bytes:
         """What to send at once for what came, before its answer is worked out."""
-        if not self._acknowledges or not (isinstance(item, Packet) or item is Signal.BROKEN):
+        if not self.acknowledges or not (isinstance(item, Packet) or item is Signal.BROKEN):
             return b""
         return b"+" if isinstance(item, Packet) else b"-"
 
@@ -99,7 +100,7 @@ class Server:
         return _FEATURES.encode()
 
     def _no_acknowledgements(self, _: str) -> bytes:
-        self._acknowledges = False
+        self.acknowledges = False
         return b"OK"
 
     def _transfer(self, rest: str) -> bytes:

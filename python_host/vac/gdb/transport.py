@@ -69,6 +69,9 @@ def serve(session: Session, connection: Connection, shape: str | None = None) ->
                 waiting += reader.feed(data)
                 continue
             item = waiting.pop(0)
+            # Who waits for an acknowledgement says nothing new before it comes, but the same again when it takes long.
+            while server.acknowledges and isinstance(item, Packet) and waiting[:1] == [item]:
+                waiting.pop(0)
             if not (connection.write(server.acknowledge(item)) and connection.write(server.take(item))):
                 break
     finally:
