@@ -19,6 +19,7 @@ from .package_inspect import inspect
 from .package_sign import keygen, sign
 from .package_unpack import unpack
 from .plot import plot
+from .policy import policy
 from .proof import prove, verify_proof
 from .record import record
 from .replay import replay
@@ -35,6 +36,7 @@ app.command()(gdb)
 app.command()(run)
 app.command()(schedule)
 app.command()(plot)
+app.command()(policy)
 app.command()(verify)
 app.command()(why)
 app.command()(prove)
