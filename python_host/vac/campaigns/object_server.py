@@ -71,7 +71,7 @@ class SeaweedServer:
         with open(self._folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [weed, "server", "-s3", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-                 "-master.telemetry=false",
+                 "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
                  f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
                  "-master.volumeSizeLimitMB=512", "-volume.max=40"],
                 stdout=log, stderr=log, cwd=self._folder,
