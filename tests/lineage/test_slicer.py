@@ -146,6 +146,19 @@ def leaves_of(lineage: Lineage) -> set[tuple[object, ...]]:
     return found
 
 
+def reached_nodes(lineage: Lineage) -> set[int]:
+    """From the target along the edges, each of which must go back in time."""
+    found, waiting = {lineage.root}, [lineage.root]
+    while waiting:
+        index = waiting.pop()
+        for source, _ in lineage.sources(index):
+            assert source >= lineage.writes or index == lineage.root or source < index
+            if source not in found:
+                found.add(source)
+                waiting.append(source)
+    return found
+
+
 def assert_equal(
     run: Run, tick: int, target: str, taint: Taint, history: History, options: tuple[Options, Options] = (FAT, THIN)
 ) -> None:
@@ -155,6 +168,7 @@ def assert_equal(
         expected = {index for index in range(run.ticks + 1) if ticks >> index & 1}
         assert set(lineage.ticks.tolist()) == expected, (tick, target, each)
         assert leaves_of(lineage) == leaves, (tick, target, each)
+        assert reached_nodes(lineage) == set(range(lineage.nodes)), (tick, target, each)
 
 
 @pytest.mark.parametrize("seed", range(16))

@@ -289,6 +289,8 @@ class _Slicer:
         span.resolve()
         if self._dependence:
             span.decide(self._dependence)
+        if span.rows and int(span.ordinal.max()) >> KEY_BITS:
+            raise LineageError(f"an answer between ticks {first} and {last} writes to more places than can be followed")
         keys = (span.tick_of + first << KEY_BITS) | span.ordinal
         marks = bytearray(span.rows)
         if is_root:
