@@ -128,6 +128,20 @@ def test_what_was_not_given_is_denied() -> None:
         assert other.state == "trapped" and other.denials[0].endswith("no policy permits it")
 
 
+def test_usage_is_counted() -> None:
+    source = (
+        ".memory 4096\nin 0; lit 65; out 0; k0; k0; lit 9; sys 0; k0; k0; k8; sys 1; k0; k4; sys 5; in 0xF; "
+        "k2; lit 5000; sys 2; in 0x60"
+    )
+    with VacRuntime("golden") as rt:
+        vm = rt.start(VacImage.from_source(source), input=b"abcde")
+        run_to_end(rt, vm)
+        assert vm.usage == {
+            "ticks": 18, "requests": 8, "refused": 2, "denied": 1, "bytes_in": 4 + 4, "bytes_out": 4 + 8 + 4,
+            "allocated": 8192,
+        }  # fmt: skip
+
+
 TALK = VacImage.from_source(
     """
 .memory 4096

@@ -53,7 +53,7 @@ class _Interrupted(Exception):
 
 
 def run(
-    program: Annotated[Path, typer.Argument(help="Package, image, or assembly source, which is assembled first.")],
+    program: Annotated[Path, typer.Argument(help="Package, image, assembly source, or VirtualCPU program (.vcpu).")],
     input_file: Annotated[
         Path | None, typer.Option("--input", help="Console input; by default standard input.", metavar="FILE")
     ] = None,

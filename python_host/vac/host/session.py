@@ -52,6 +52,7 @@ from .guard import (
 )
 from .input_log import Entry, InputLog, InputLogError
 from .system_calls import SystemCalls
+from .traffic import Traffic
 
 LOG = logging.getLogger("vac.host")
 
@@ -121,6 +122,8 @@ class Host:
         self.entropy = Entropy(seed)
         self.answered = 0
         """Entries of the input log so far, those before a restored checkpoint included."""
+        self.traffic = Traffic()
+        """Since this host was made."""
         self.waits_for: NotYet | None = None
         """Why the last `run` came back early: the machine waits for others, before the instruction that asked."""
         self._devices: dict[int, Device] = {ports.Device.CONSOLE: self.console, ports.Device.CLOCK: clock, **given}
@@ -267,6 +270,7 @@ class Host:
             self.memory.note_grant(window)
         self.input_log.record(event, answer)
         self.answered += 1
+        self.traffic.count(event, answer)
         self._answer_held = None
         self.machine.answer(answer)
 

@@ -95,6 +95,21 @@ class Vm:
         return self.host.denials
 
     @property
+    def usage(self) -> dict[str, int]:
+        """What it has used: ticks, those before a checkpoint included; requests, refused and denied ones; bytes in and
+        out; bytes that `alloc` granted."""
+        account, traffic = self._machine.account, self.host.traffic
+        return {
+            "ticks": account.ticks,
+            "requests": traffic.requests,
+            "refused": traffic.refused,
+            "denied": len(self.denials),
+            "bytes_in": traffic.bytes_in,
+            "bytes_out": traffic.bytes_out,
+            "allocated": self.host.memory.allocated,
+        }
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it waited, when it last ran, for other machines to come further."""
         return self.host.waits_for is not None
