@@ -1,6 +1,7 @@
 """Devices by the names and options of a manifest."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,3 +83,18 @@ def test_a_kind_of_ones_own() -> None:
         register_device("dice", dice)
     with pytest.raises(DeviceKindError, match="true or false"):
         create_device("dice", {"loaded": 1})
+
+
+def test_an_installed_package_adds_a_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lamp_for_vac.py").write_text(
+        "from vac.devices.device import BaseDevice\n\n\ndef lamp(options, context):\n"
+        "    device = BaseDevice()\n    device.watts = options.number('watts', 40)\n    return device\n"
+    )
+    installed = tmp_path / "lamp_for_vac-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: lamp-for-vac\nVersion: 1\n")
+    (installed / "entry_points.txt").write_text("[vac.devices]\nlamp = lamp_for_vac:lamp\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "lamp" in device_kinds()
+    made = create_device("lamp", {"watts": 60})
+    assert isinstance(made, BaseDevice) and vars(made)["watts"] == 60

@@ -13,8 +13,8 @@ _CELL_BYTES = CELL_BITS // 8
 
 @dataclass(slots=True)
 class Traffic:
-    """requests: answered. refused: those of them that were refused or trapped. bytes_in, bytes_out: what `read` gave and
-    `write` took, and four bytes for each `in` and `out`; payloads count as out."""
+    """requests: answered. refused: those of them that were refused or trapped. bytes_in, bytes_out: what `read` gave
+    and `write` took, and four bytes for each `in` and `out`; payloads count as out."""
 
     requests: int = 0
     refused: int = 0
