@@ -133,8 +133,8 @@ def host_access(p: Pipeline, m: Module) -> None:
         with m.Switch(address[8:12]):
             with m.Case(STACK_RAM_BASE >> 8):
                 m.d.comb += other_data.eq(p.cell_read_a.data)
-            if p.config.label_bits:
-                with m.Case(LABEL_RAM_BASE >> 8):
+            with m.Case(LABEL_RAM_BASE >> 8):
+                if p.config.label_bits:
                     m.d.comb += other_data.eq(p.label_read_a.data)
             with m.Case(WINDOW_BASE >> 8):
                 with m.Switch(address[:2]):

@@ -13,6 +13,7 @@ from vac.campaigns.lockstep import Lockstep
 from vac.devices.console import Console
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
+from vac.isa.state_map import LABEL_RAM_BASE, REGISTER_BASE, STACK_RAM_BASE, HostRegister
 from vac.isa.traps import Trap
 from vac.link.board import Board
 from vac.link.monitor_script import monitor_script
@@ -29,6 +30,7 @@ from .stream_model import StreamModel
 pytestmark = pytest.mark.rtl
 
 PLAIN = CoreConfig(frame_bits=3, tlb_bits=2, window_way_bits=0, label_bits=0, has_retire_port=False)
+COMPACT = CoreConfig(core="compact", frame_bits=3, tlb_bits=2, label_bits=0, beam_fifo=8, has_retire_port=False)
 LABELLED = CoreConfig(frame_bits=4, tlb_bits=3, has_retire_port=False)
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ECHO = """
@@ -52,6 +54,20 @@ def test_it_says_what_it_is() -> None:
     identity = board(PLAIN).identity
     assert (identity.isa_version, identity.frames, identity.tlb_entries, identity.label_bits) == (1, 8, 4, 0)
     assert board(LABELLED).identity.label_bits == 16
+
+
+@pytest.mark.parametrize("config", [PLAIN, COMPACT, LABELLED], ids=["plain", "compact", "labelled"])
+def test_label_words(config: CoreConfig) -> None:
+    """They are read and written where the build has labels; otherwise they are zero, and stay so."""
+    session = LinkSession(StreamModel(config))
+    for address in (REGISTER_BASE, LABEL_RAM_BASE, STACK_RAM_BASE):
+        session.write([(address + HostRegister.RP, [0x155])])
+        session.write([(address + HostRegister.FP, [0x2AA])])
+    kept = 0xFFFFFFFF if config.label_bits else 0
+    assert session.read(LABEL_RAM_BASE + HostRegister.RP, 2) == [0x155 & kept, 0x2AA & kept]
+    assert session.read(STACK_RAM_BASE + HostRegister.RP, 2) == [0x155, 0x2AA]
+    assert session.read(LABEL_RAM_BASE + HostRegister.IDENTITY, 1) == [0]
+    assert session.read(REGISTER_BASE + HostRegister.IDENTITY, 1) != [0]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,9 +9,10 @@ import pytest
 from vac.assembler.assemble import assemble, assemble_file
 from vac.golden.model import GoldenMachine
 from vac.host.session import Host
-from vac.image.image import Image
+from vac.image.image import Image, Segment
 from vac.isa.beam import BEAM_BYTES
 from vac.isa.instruction import Instruction
+from vac.isa.limits import CODE_ADDRESS_BITS, CODE_SLOT, DATA_STACK_CELLS, MAX_CODE_BYTES
 from vac.isa.state_map import BeamControlBit, HostRegister
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
@@ -94,6 +95,27 @@ def test_traps(trap: Trap) -> None:
     machine = run_to_end(assemble(f".memory 4096\n.frame 0\n{body}\n"), Disturbance(slice_ticks=3))
     state = machine.state()
     assert (state.status, state.trap) == (Status.TRAPPED, trap)
+
+
+@pytest.mark.parametrize("call", ["call behind, 3", "k0; callt"], ids=["call", "callt"])
+def test_a_call_at_the_very_end_of_the_code_returns_to_its_beginning(call: str) -> None:
+    """The address behind it is 2**24, a bit more than the link has room for beside the frame size, here an even one."""
+    call, table = call.replace("; ", "\n"), 0x100
+    at = assemble(f"{call}\nbehind:").code_length
+    code = assemble(f"{call}\nk1\nhalt\nbehind:\nret").code
+    entry = (len(code) - 1 - at | 3 << CODE_ADDRESS_BITS).to_bytes(4, "little")
+    places = {MAX_CODE_BYTES - at: code[:at], 0: code[at:], table: entry}
+    image = Image(
+        entry=MAX_CODE_BYTES - at,
+        frame=2,
+        code_length=MAX_CODE_BYTES,
+        segments=tuple(Segment(CODE_SLOT, offset, len(data), data) for offset, data in places.items()),
+        table_base=table,
+        table_entries=1,
+    )
+    state = run_to_end(image, Disturbance(slice_ticks=3)).state()
+    link = state.cells[DATA_STACK_CELLS + 2]
+    assert (state.status, state.data_stack, link) == (Status.HALTED, [1], 2 << CODE_ADDRESS_BITS)
 
 
 @pytest.fixture(scope="module")

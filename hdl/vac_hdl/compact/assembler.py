@@ -3,12 +3,15 @@
 Lines that do the same and go on the same way become one. A conditional line needs its two successors at a pair of
 neighbouring addresses. As every line names its successor itself, one that belongs to several pairs is simply placed
 several times.
+
+What a line takes as `Prepared` the lines before it prepare; they cannot go on to lines that want different things. And
+none can go on to one that reads the cell that it writes, for that is not written yet.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .micro_op import MICRO_ADDRESS_BITS, Action, Condition, MicroOp
+from .micro_op import MICRO_ADDRESS_BITS, Action, Condition, MicroOp, Prepared, Read, Write
 
 _ELSEWHERE = (Condition.DISPATCH, Condition.RETURN)
 """Conditions whose line has no successor of its own."""
@@ -74,6 +77,8 @@ class Microprogram:
                     placed.append(number)
 
         same = self._merged()
+        links = {same[self._index(line.link)] for line in self._lines if line.link is not None}
+        starts = {same[self._index(name)] for name in entries}
         reached = self._reached({self._index(name) for name in entries} | {self._index("idle")}, same)
         idle = self.labels["idle"]
         place_pair((idle, self.labels["boot"]))
@@ -99,11 +104,54 @@ class Microprogram:
             operation = line.operation
             if line.link is not None:
                 operation = replace(operation, constant=places[same[self._index(line.link)]])
+            behind = self._behind(number, same, links, starts)
             try:
-                words.append(operation.word(line.condition, following))
+                words.append(operation.word(line.condition, following, self._prepares(line, behind)))
+                self._check_reads(operation, behind)
             except ValueError as error:
                 raise ValueError(f"line {number}, {line}: {error}") from None
         return words, {name: places[same[self._index(name)]] for name in entries}
+
+    def _behind(self, number: int, same: list[int], links: set[int], starts: set[int]) -> list[_Line]:
+        """All lines that a line can go on to. starts: where DISPATCH may go."""
+        line = self._lines[number]
+        if line.condition is Condition.RETURN:
+            numbers = links
+        elif line.condition is Condition.DISPATCH:
+            numbers = starts
+        else:
+            numbers = {same[self._successor(number)]}
+            if line.taken is not None:
+                numbers.add(same[self._index(line.taken)])
+        return [self._lines[other] for other in sorted(numbers)]
+
+    @staticmethod
+    def _prepares(line: _Line, behind: list[_Line]) -> Prepared:
+        needs = {other.operation.needs for other in behind} - {None}
+        if line.condition is Condition.DISPATCH:
+            needs = needs - {Prepared.PC} | {Prepared.FIRST}
+        elif Prepared.FIRST in needs:
+            raise ValueError("only DISPATCH leads to a line that takes FIRST")
+        if len(needs) > 1:
+            names = " and ".join(sorted(need.name for need in needs if need))
+            raise ValueError(f"the lines behind it want {names}; one can be prepared")
+        return next((need for need in needs if need), Prepared.PC)
+
+    @staticmethod
+    def _check_reads(operation: MicroOp, behind: list[_Line]) -> None:
+        """Raises ValueError where a line behind reads what this one writes, or may do so."""
+        for other in behind:
+            read = other.operation
+            if operation.write is Write.FIXED:
+                collides = read.read is Read.FIXED and read.read_cell == operation.write_cell
+            elif operation.write is Write.NONE:
+                collides = False
+            else:  # a reading that is for the address's sake does not count
+                collides = read.action is not Action.KEEP_ADDRESS and read.read in (
+                    Read.A, Read.B, Read.WINDOW, Read.LINK,
+                )  # fmt: skip
+            if collides:
+                raise ValueError(f"the line behind it, {other}, reads what it writes, a cycle too early")
 
     def _reached(self, entries: set[int], same: list[int]) -> set[int]:
         """Lines that stand for themselves and that a run from the entries can come to."""

@@ -4,11 +4,12 @@
         host port                      microprogram ROM --> next address <-- conditions, decode table
             |                                |
     +-------v--------+   cell   +------------v-------------+   result
-    |  scratch RAM   |--------->| Y: cell, B, memory word,  |-----+--> scratch RAM, A, B, pc, ...
-    |  512 x 32 bits |<---+     | immediate, pc, product,   |     +--> beam lanes, digest
-    +----------------+    |     | constant, state           |
-                          |     | A --> adder and logic     |
-                          +-----+---------------------------+
+    |  scratch RAM   |--------->| Y: cell, B, memory word,  |---+--> A, B
+    |  512 x 32 bits |<---+     | immediate, constant,      |   |
+    +----------------+    |     | prepared                  |   +--[register]--+--> pc, frame, ...
+                          |     | A --> adder and logic     |                  +--> beam lanes, digest
+                          |     +---------------------------+                  |
+                          +----------------------------------------------------+
 ```
 
 Nearly all state lies in the scratch RAM, at the addresses that the host uses, so that host access is wiring. Beside it
@@ -41,11 +42,9 @@ from .micro_op import (
     IMMEDIATE_BITS,
     MICRO_LAYOUT,
     Action,
-    Function,
-    OneHot,
     Operand,
+    Prepared,
     Read,
-    SmallState,
     Write,
 )
 from .microprogram import microprogram
@@ -101,7 +100,7 @@ class _Elaboration:
         self.micro: Any = Signal(MICRO_LAYOUT)
         self.decoded: Any = Signal(DECODE_LAYOUT)
         self.constant = Cat(self.micro.read_at, self.micro.write_at, self.micro.spare)
-        self.cell, self.result = Signal(32), Signal(32)
+        self.cell, self.result, self.late_result = Signal(32), Signal(32), Signal(32)
         self.a, self.b = Signal(32), Signal(32)
         self.pc = Signal(CODE_ADDRESS_BITS)
         self.instruction, self.length = Signal(40), Signal(3)
@@ -134,6 +133,12 @@ class _Elaboration:
     def does(self, *actions: Action) -> Any:
         """1 when the micro-op's action is one of these."""
         return Cat(self.is_action[action] for action in actions).any()
+
+    def did(self, *actions: Action) -> Any:
+        """1 when the action of the micro-op before is one of these: `late_result` is that micro-op's result."""
+        done = Signal(name="did_" + actions[0].name.lower())
+        self.m.d.sync += done.eq(self.does(*actions))
+        return done
 
     def _instruction(self) -> None:
         """Instruction register, decode table, immediates."""
@@ -186,73 +191,39 @@ class _Elaboration:
         m, micro, decoded = self.m, self.micro, self.decoded
         m.submodules.multiplier = multiplier = Multiplier()
         m.submodules.function_unit = unit = FunctionUnit()
-        # The operands: what the instruction does not have is zero or an immediate. B's micro-op follows the one that
-        # reads it, and A's likewise; so this is known a cycle ahead.
-        b_is_value, a_is_zero = Signal(), Signal()
-        m.d.sync += [
-            b_is_value.eq((micro.read == Read.B) & self.operands.b_is_value),
-            a_is_zero.eq((micro.read == Read.A) & ~self.operands.a_is_read),
-        ]
-        y_from = Signal(4)
-        m.d.comb += y_from.eq(
-            Mux(b_is_value, Operand.IMMEDIATE.value, Mux(a_is_zero, Operand.ZERO.value, micro.y.as_value()))
-        )
         y = Signal(32)
-        one_hot, state = Signal(32), Signal(32)
-        n, minus_b = Signal(5), Signal(5)
-        m.d.sync += minus_b.eq(-self.b[:5])
-        with m.Switch(self.constant[:2]):
-            with m.Case(OneHot.B):
-                m.d.comb += n.eq(self.b)
-            with m.Case(OneHot.MINUS_B):
-                m.d.comb += n.eq(minus_b)
-            with m.Default():
-                m.d.comb += n.eq(self.pc[:4] ^ self.pc[4:8])
-        m.d.comb += one_hot.eq(Cat(n == bit for bit in range(32)))
-        with m.Switch(self.constant[:2]):
-            with m.Case(SmallState.STACK_DEPTH):
-                m.d.comb += state.eq(self.operands.depth)
-            with m.Case(SmallState.SLOT):
-                m.d.comb += state.eq(self.slot)
-            with m.Case(SmallState.ACCESS_SIZE):
-                m.d.comb += state.eq(Cat(decoded.detail[:2] == size for size in range(3)))
-            with m.Default():
-                m.d.comb += state.eq(Cat(Const(0, 24), self.operands.frame_size))
         sources = {
             Operand.HOST: self.ports.host.write_data,
+            Operand.ZERO: Const(0, 32),
             Operand.CELL: self.cell,
             Operand.B: self.b,
             Operand.LOADED: self._loaded(),
-            Operand.WORD: self.word,
             Operand.IMMEDIATE: self.immediate,
-            Operand.PC: self.pc,
-            Operand.PRODUCT_LOW: multiplier.product[:32],
-            Operand.PRODUCT_HIGH: multiplier.product[32:],
-            Operand.ONE_HOT: one_hot,
             Operand.CONSTANT: self.constant,
-            Operand.HEADER: Cat(self.instruction[:8], self.flags[:8]),
-            Operand.DIGEST_LOW: self.digest.state[:32],
-            Operand.DIGEST_HIGH: self.digest.state[32:],
-            Operand.STATE: state,
+            Operand.PREPARED: self._prepared(multiplier),
         }
-        values: list[Any] = [sources.get(operand, Const(0, 32)) for operand in Operand]
-        for bit in range(len(y_from)):  # a tree: no select is decoded first
-            values = [Mux(y_from[bit], *pair[::-1]) for pair in zip(values[::2], values[1::2], strict=True)]
+        values: list[Any] = [sources[operand] for operand in Operand]
+        for bit in micro.y.as_value():  # a tree: no select is decoded first
+            values = [Mux(bit, odd, even) for even, odd in zip(values[::2], values[1::2], strict=True)]
         m.d.comb += y.eq(values[0])
         m.d.comb += [
             multiplier.a.eq(self.a),
             multiplier.b.eq(self.b),
-            unit.function.eq(Mux(micro.function == Function.OF_INSTRUCTION, decoded.function, micro.function)),
+            unit.function.eq(micro.function),
+            unit.taken.eq(decoded.function),
             unit.a.eq(self.a),
             unit.y.eq(y),
+            unit.shift_in.eq(self.b[31]),
             unit.size_mask.eq(Mux(decoded.detail[1], 3, decoded.detail[:2])),
             self.result.eq(unit.result),
         ]
+        # What is not at once needed takes the result from here.
+        m.d.sync += self.late_result.eq(unit.result)
         # The wide tests are made on registers, in the cycle behind.
         self.flag_carry, self.flag_below = Signal(name="flag_carry"), Signal(name="flag_below")
         flagged, total = Signal(32), Signal(32, name="flagged_total")
         self.flag_zero, self.flag_byte = flagged == 0, flagged[:8] == 0
-        self.flag_equal = total.all()
+        self.flag_equal = total == 0
         with m.If(micro.flags):
             m.d.sync += [
                 flagged.eq(unit.result),
@@ -260,6 +231,41 @@ class _Elaboration:
                 self.flag_carry.eq(unit.carry),
                 self.flag_below.eq(unit.below),
             ]
+
+    def _prepared(self, multiplier: Multiplier) -> Signal:
+        """What this micro-op prepares for the next, which has it as PREPARED."""
+        m, micro, decoded = self.m, self.micro, self.decoded
+        power, n, which = Signal(32), Signal(5, name="exponent"), Signal(Prepared)
+        value, prepared = Signal(32, name="preparing"), Signal(32)
+        pc_not_first = (micro.prepares == Prepared.FIRST) & ~decoded.shifts
+        m.d.comb += which.eq(Mux(pc_not_first, Prepared.PC, micro.prepares))
+        with m.Switch(which):
+            with m.Case(Prepared.FIRST):
+                m.d.comb += n.eq(Mux(decoded.detail[0], -self.b[:5], self.b[:5]))
+            with m.Case(Prepared.POWER):
+                m.d.comb += n.eq(self.constant)
+            with m.Default():
+                m.d.comb += n.eq(self.pc[:4] ^ self.pc[4:8])
+        m.d.comb += power.eq(Cat(n == bit for bit in range(32)))
+        with m.Switch(which):
+            for kind, source in (
+                (Prepared.PC, self.pc),
+                (Prepared.PRODUCT_LOW, multiplier.product[:32]),
+                (Prepared.PRODUCT_HIGH, multiplier.product[32:]),
+                (Prepared.HEADER, Cat(self.instruction[:8], self.flags[:8])),
+                (Prepared.DIGEST_LOW, self.digest.state[:32]),
+                (Prepared.DIGEST_HIGH, self.digest.state[32:]),
+                (Prepared.STACK_DEPTH, self.operands.depth),
+                (Prepared.SLOT, self.slot),
+                (Prepared.LINK, Cat(self.cell[:CODE_ADDRESS_BITS], self.operands.frame_size)),
+                (Prepared.ACCESS_SIZE, Cat(decoded.detail[:2] == size for size in range(3))),
+            ):
+                with m.Case(kind):
+                    m.d.comb += value.eq(source)
+            with m.Default():
+                m.d.comb += value.eq(power)
+        m.d.sync += prepared.eq(value)
+        return prepared
 
     def _loaded(self) -> Signal:
         """The memory word as a load wants it: aligned, extended."""
@@ -286,14 +292,20 @@ class _Elaboration:
         self.shifted_out = Signal()
         self.count = Signal(5)
         with m.If(self.does(Action.SHIFT)):
-            m.d.sync += [
-                Cat(self.b, self.a).eq(Cat(Const(0, 1), self.b, self.a)),
-                self.shifted_out.eq(self.a[31]),
-            ]
+            m.d.sync += [self.b.eq(self.b << 1), self.shifted_out.eq(self.a[31])]
         divides = self.does(Action.DIVIDE_STEP)
         takes = ~self.flag_carry | self.shifted_out
+        # An operand that the instruction does not have is zero or an immediate. A's micro-op follows the one that reads
+        # it, and B's likewise; so this is known a cycle ahead.
+        b_is_value, a_is_zero = Signal(), Signal()
+        m.d.sync += [
+            b_is_value.eq((micro.read == Read.B) & self.operands.b_is_value),
+            a_is_zero.eq((micro.read == Read.A) & ~self.operands.a_is_read),
+        ]
         with m.If(micro.to_a | (divides & takes)):
             m.d.sync += self.a.eq(result)
+            with m.If(a_is_zero):
+                m.d.sync += self.a.eq(0)
             with m.If(self.does(Action.POINTER)):
                 m.d.sync += self.a[28:].eq(0)
         with m.If(divides & takes):
@@ -305,8 +317,10 @@ class _Elaboration:
         m.d.comb += self.host_writes_tlb.eq(host_writes_register & (number == HostRegister.TLB_ENTRY))
         with m.If(micro.to_b | (host_writes_register & (number == HostRegister.TLB_LEAF))):
             m.d.sync += self.b.eq(result)
+            with m.If(b_is_value):
+                m.d.sync += self.b.eq(self.immediate)
         with m.If(host_writes_register & (number == HostRegister.TLB_FRAME)):
-            m.d.sync += self.frame.eq(result)
+            m.d.sync += self.frame.eq(self.ports.host.write_data)
         fills = (number == HostRegister.TLB_LEAF) | (number == HostRegister.TLB_FRAME)
         fills = in_registers & (fills | ((number == HostRegister.TLB_ENTRY) & self.ports.host.write_data[0]))
         with m.If(self.does(Action.KEEP_INSTRUCTION)):
@@ -319,8 +333,8 @@ class _Elaboration:
         with m.Elif(divides):
             m.d.sync += self.count.eq(self.count - 1)
 
-        with m.If(self.does(Action.LOAD_PC, Action.COMMIT)):
-            m.d.sync += self.pc.eq(result)
+        with m.If(self.did(Action.LOAD_PC, Action.COMMIT)):
+            m.d.sync += self.pc.eq(self.late_result)
         # The frame is that of one code page; whether pc is still there is seen when it is used.
         page, page_known = Signal(CODE_ADDRESS_BITS - LEAF_BITS), Signal()
         m.d.comb += self.code_frame_known.eq(page_known & (page == self.pc[LEAF_BITS:]))
@@ -358,11 +372,11 @@ class _Elaboration:
             operands.read.eq(micro.read),
             operands.begin.eq(begins),
             operands.commit.eq(self.does(Action.COMMIT)),
-            operands.result.eq(result),
-            operands.load_depth.eq(self.does(Action.LOAD_STACK_DEPTH)),
-            operands.load_base.eq(self.does(Action.LOAD_FRAME_BASE)),
-            operands.load_size.eq(self.does(Action.LOAD_FRAME_SIZE)),
-            operands.load_size_high.eq(self.does(Action.LOAD_FRAME_SIZE_HIGH)),
+            operands.result.eq(self.late_result),
+            operands.load_depth.eq(self.did(Action.LOAD_STACK_DEPTH)),
+            operands.load_base.eq(self.did(Action.LOAD_FRAME_BASE)),
+            operands.load_size.eq(self.did(Action.LOAD_FRAME_SIZE)),
+            operands.load_size_high.eq(self.did(Action.LOAD_FRAME_SIZE_HIGH)),
         ]
 
     def _scratch(self) -> None:
@@ -408,17 +422,23 @@ class _Elaboration:
         read_only = in_registers & Cat(number == register for register in _READ_ONLY).any()
         host_writes = self.idle & host.write & ~host.address[_FRAMES] & (region != LABEL_RAM_BASE >> 8) & ~read_only
         to_kept = (micro.write == Write.KEPT) | (micro.write == Write.DESTINATION)
-        m.d.comb += [
-            read.addr.eq(Mux(self.idle, host_cell, address)),
-            self.cell.eq(read.data),
-            write.addr.eq(Mux(self.idle, host_cell, Mux(to_kept, kept_address, Cat(micro.write_at, Const(upper, 2))))),
-            write.data.eq(self.result),
-            write.en.eq(
-                host_writes
-                | (micro.write == Write.FIXED)
+        # The result is written a cycle later, when the host, which starts only then, does not.
+        writes, write_address, was_idle = Signal(), Signal(CELL_ADDRESS_BITS), Signal(init=1)
+        m.d.sync += [
+            was_idle.eq(self.idle),
+            write_address.eq(Mux(to_kept, kept_address, Cat(micro.write_at, Const(upper, 2)))),
+            writes.eq(
+                (micro.write == Write.FIXED)
                 | (micro.write == Write.KEPT)
                 | ((micro.write == Write.DESTINATION) & self.operands.has_destination)
             ),
+        ]
+        m.d.comb += [
+            read.addr.eq(Mux(self.idle, host_cell, address)),
+            self.cell.eq(read.data),
+            write.addr.eq(Mux(was_idle, host_cell, write_address)),
+            write.data.eq(Mux(was_idle, host.write_data, self.late_result)),
+            write.en.eq(Mux(was_idle, host_writes, writes)),
         ]
         self.write = write
         # What was asked for in the cycle before, then in a register: the third cycle after the address.
@@ -430,7 +450,7 @@ class _Elaboration:
             answer.eq(Mux(asked_frames, self.ports.data_bus.read_data, Mux(asked_nothing, 0, self.cell))),
             self.ports.host.read_data.eq(answer),
         ]
-        m.d.comb += self.ports.host.stopped.eq(self.idle)
+        m.d.comb += self.ports.host.stopped.eq(self.idle & was_idle)
 
     def _bus(self) -> None:
         """Code and data over one bus; the host's words while the core is stopped."""
@@ -460,14 +480,14 @@ class _Elaboration:
             ]
 
     def _beam(self) -> None:
-        m, lanes, digest, result = self.m, self.lanes, self.digest, self.result
+        m, lanes, digest, result = self.m, self.lanes, self.digest, self.late_result
         control = Signal(3, name="beam_control")
-        with m.If(self.does(Action.LOAD_BEAM_CONTROL)):
+        with m.If(self.did(Action.LOAD_BEAM_CONTROL)):
             m.d.sync += control.eq(result)
         m.d.comb += [
             digest.word.eq(result),
-            digest.low.eq(self.does(Action.BEAM_PC, Action.BEAM_VALUE, Action.LOAD_DIGEST_LOW)),
-            digest.high.eq(self.does(Action.BEAM_HEADER, Action.BEAM_AUX, Action.LOAD_DIGEST_HIGH)),
+            digest.low.eq(self.did(Action.BEAM_PC, Action.BEAM_VALUE, Action.LOAD_DIGEST_LOW)),
+            digest.high.eq(self.did(Action.BEAM_HEADER, Action.BEAM_AUX, Action.LOAD_DIGEST_HIGH)),
             digest.clear.eq(self.does(Action.RESET)),
             lanes.word.eq(result),
             lanes.tick.eq(self.cell),
@@ -475,9 +495,9 @@ class _Elaboration:
             lanes.control.eq(control),
             lanes.begin.eq(self.does(Action.BEGIN, Action.TAKE_INSTRUCTION)),
             lanes.ship.eq(self.does(Action.BEAM_SHIP)),
-            lanes.write_pc.eq(self.does(Action.BEAM_PC)),
-            lanes.write_header.eq(self.does(Action.BEAM_HEADER)),
-            lanes.write_value.eq(self.does(Action.BEAM_VALUE)),
-            lanes.write_aux.eq(self.does(Action.BEAM_AUX)),
+            lanes.write_pc.eq(self.did(Action.BEAM_PC)),
+            lanes.write_header.eq(self.did(Action.BEAM_HEADER)),
+            lanes.write_value.eq(self.did(Action.BEAM_VALUE)),
+            lanes.write_aux.eq(self.did(Action.BEAM_AUX)),
         ]
         connect(m, lanes.port, flipped(self.ports.beams))

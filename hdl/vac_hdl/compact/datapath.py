@@ -1,25 +1,47 @@
 """Accumulator, operand, adder and multiplier: what one micro-op computes."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from vac.isa.digest import DIGEST_POLYNOMIAL
 
 from .micro_op import Function
 
+_SUBTRACTS = ("takes_a", "complements_y", "carries")
+_CONTROLS: dict[Function, tuple[str, ...]] = {
+    Function.PASS_Y: (),
+    Function.PASS_A: ("is_logic",),
+    Function.ADD: ("takes_a",),
+    Function.SUBTRACT: _SUBTRACTS,
+    Function.REVERSE_SUBTRACT: ("takes_a", "complements_a", "carries"),
+    Function.AND: ("is_logic", "ands"),
+    Function.OR: ("is_logic", "ors"),
+    Function.XOR: ("is_logic", "ands", "ors"),
+    Function.INCREMENT_Y: ("carries",),
+    Function.DECREMENT_Y: ("complements_a",),
+    Function.COMPARE_END: (*_SUBTRACTS, "is_logic", "ends"),
+    Function.COMPARE: (*_SUBTRACTS, "is_logic"),
+    Function.SHIFT: ("is_logic", "shifts"),
+}
+_CONTROL = data.StructLayout({name: 1 for name in sorted({name for names in _CONTROLS.values() for name in names})})
+
 
 class FunctionUnit(wiring.Component):
     """Combinational result of A and Y.
 
-    Attributes: function: In(Function). a, y: In(32). size_mask: In(2), for COMPARE_END. result: Out(32). carry, below:
-    Out(1), of the adder: see `Condition`. total: Out(32), its sum: all ones where a function that compares finds A and
-    Y equal.
+    Attributes: function: In(Function). taken: In(Function), what OF_INSTRUCTION stands for in the next cycle.
+    a, y: In(32). shift_in: In(1), for SHIFT. size_mask: In(2), for COMPARE_END. result: Out(32). carry, below: Out(1),
+    of the adder: see `Condition`. total: Out(32), its sum: zero where a function that compares finds A and Y equal.
     """
 
     function: In(Function)
+    taken: In(Function)
     a: In(32)
     y: In(32)
+    shift_in: In(1)
     size_mask: In(2)
     result: Out(32)
     carry: Out(1)
@@ -28,54 +50,41 @@ class FunctionUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        takes_a, complements_a, carries, complements_sum, is_logic = (
-            Signal(name=name) for name in ("takes_a", "complements_a", "carries", "complements_sum", "is_logic")
-        )
-        logic = Signal(2)
-        with m.Switch(self.function):
-            with m.Case(Function.PASS_Y):
-                pass
-            with m.Case(Function.ADD):
-                m.d.comb += takes_a.eq(1)
-            with m.Case(Function.SUBTRACT):
-                m.d.comb += [takes_a.eq(1), complements_a.eq(1), complements_sum.eq(1)]
-            with m.Case(Function.REVERSE_SUBTRACT):
-                m.d.comb += [takes_a.eq(1), complements_a.eq(1), carries.eq(1)]
-            with m.Case(Function.INCREMENT_Y):
-                m.d.comb += carries.eq(1)
-            with m.Case(Function.DECREMENT_Y):
-                m.d.comb += complements_a.eq(1)
-            with m.Default():  # logic; the adder compares
-                m.d.comb += [takes_a.eq(1), complements_a.eq(1), is_logic.eq(1)]
-        with m.Switch(self.function):
-            with m.Case(Function.AND):
-                m.d.comb += logic.eq(1)
-            with m.Case(Function.OR):
-                m.d.comb += logic.eq(2)
-            with m.Case(Function.XOR):
-                m.d.comb += logic.eq(3)
-        ends = self.function == Function.COMPARE_END
-        x = Signal(32)
+        own: Any = Signal(_CONTROL)
+        taken: Any = Signal(_CONTROL, name="taken_control")
+        registered: Any = Signal(_CONTROL)
+        control: Any = Signal(_CONTROL)
+        for function, controls in ((self.function, own), (self.taken, taken)):
+            with m.Switch(function):
+                for code, values in _CONTROLS.items():
+                    with m.Case(code):
+                        m.d.comb += [controls[name].eq(1) for name in values]
+        m.d.sync += registered.eq(taken)
+        is_taken = self.function == Function.OF_INSTRUCTION
+        m.d.comb += control.as_value().eq(own.as_value() | (registered.as_value() & is_taken.replicate(_CONTROL.size)))
+        x, y, moved, combined = (Signal(32, name=name) for name in ("x", "y_or_not", "moved", "combined"))
         total = Signal(33)
-        combined = Signal(32)
-        last = self.a | Mux(ends, self.size_mask, 0)
+        last = self.a | Mux(control.ends, self.size_mask, 0)
         m.d.comb += [
-            x.eq((last & takes_a.replicate(32)) ^ complements_a.replicate(32)),
-            total.eq(x + self.y + carries),
-            combined.eq(Mux(logic[1], Mux(logic[0], self.a ^ self.y, self.a | self.y),
-                            Mux(logic[0], self.a & self.y, self.a))),
-            self.result.eq(Mux(is_logic, combined, total[:32] ^ complements_sum.replicate(32))),
-            self.carry.eq(total[32]),
-            self.below.eq(~(x[31] ^ self.y[31] ^ total[32])),
+            x.eq((last & control.takes_a.replicate(32)) ^ control.complements_a.replicate(32)),
+            y.eq(self.y ^ control.complements_y.replicate(32)),
+            total.eq(x + y + control.carries),
+            moved.eq(Mux(control.shifts, Cat(self.shift_in, self.a[:31]), self.a)),
+            # With both, exclusive-or.
+            combined.eq(Mux(control.ors, Mux(control.ands, moved ^ y, moved | y), Mux(control.ands, moved & y, moved))),
+            # Behind the adder there is nothing but this.
+            self.result.eq(Mux(control.is_logic, combined, total[:32])),
+            self.carry.eq(total[32] ^ control.complements_y),
+            self.below.eq(~(x[31] ^ y[31] ^ total[32] ^ control.complements_y)),
             self.total.eq(total[:32]),
-        ]  # fmt: skip
+        ]
         return m
 
 
 class Multiplier(wiring.Component):
     """Unsigned product of operands that stay the same for three cycles, in four multipliers of 16 bits.
 
-    Attributes: a, b: In(32). product: Out(64), right in the fourth cycle.
+    Attributes: a, b: In(32). product: Out(64), right in the third cycle, behind two adders.
     """
 
     a: In(32)
@@ -96,9 +105,8 @@ class Multiplier(wiring.Component):
             cross_a.eq(a[16:] * b[:16]),
             cross_b.eq(a[:16] * b[16:]),
             high.eq(a[16:] * b[16:]),
-            upper.eq(Cat(low[16:], high) + cross_a + cross_b),
         ]
-        m.d.comb += self.product.eq(Cat(low[:16], upper))
+        m.d.comb += [upper.eq(Cat(low[16:], high) + cross_a + cross_b), self.product.eq(Cat(low[:16], upper))]
         return m
 
 

@@ -54,11 +54,13 @@ DECODE_LAYOUT = data.StructLayout(
         "immediate": (len(NAMED_KINDS) - 1).bit_length(),
         "detail": 3,
         "again": 1,
+        "shifts": 1,
     }
 )
 """entry: where the microprogram goes on once the operands are there. function: OF_INSTRUCTION stands for it. detail:
 branch condition; access (size in bits 0-1, signed in bit 2); arguments of a system call; group of an entry that is
-looked up again (bit 2: by the number at bit 8, else by the sub-operation)."""
+looked up again (bit 2: by the number at bit 8, else by the sub-operation); for a shift, 1 to the right. shifts: what
+the routine begins with is 1 << B, to the right 1 << -B."""
 
 _NIBBLES = {8: Place.NIBBLE_8, 12: Place.NIBBLE_12, 16: Place.NIBBLE_16}
 _SIMPLE = {
@@ -73,6 +75,8 @@ _SIMPLE = {
 }
 """Functions that the core computes in one micro-op; the others have a routine of their name."""
 _COMPARES = (AluFunction.EQ, AluFunction.NE, AluFunction.LTU, AluFunction.LTS)
+_SHIFTS = (AluFunction.SHL, AluFunction.SHRU, AluFunction.SHRS)
+_DETAILS = {AluFunction.NE: 1, AluFunction.LTU: 2, AluFunction.LTS: 3, AluFunction.SHRU: 1, AluFunction.SHRS: 1}
 
 
 @dataclass
@@ -87,12 +91,13 @@ class DecodeEntry:
     immediate: int = 0
     detail: int = 0
     again: bool = False
+    shifts: bool = False
 
     def word(self, addresses: dict[str, int]) -> int:
         values = {
             "entry": addresses[self.routine], "a": self.a.value, "b": self.b.value,
             "destination": self.destination.value, "function": self.function.value, "immediate": self.immediate,
-            "detail": self.detail, "again": int(self.again),
+            "detail": self.detail, "again": int(self.again), "shifts": int(self.shifts),
         }  # fmt: skip
         word = 0
         for name, value in values.items():
@@ -178,7 +183,8 @@ def entry_of(row: Instruction) -> DecodeEntry:
         entry.b = Place.VALUE
     if row.unit is Unit.ALU:
         entry.function = Function.COMPARE if row.function in _COMPARES else _SIMPLE.get(row.function, Function.PASS_A)
-        entry.detail = {"EQ": 0, "NE": 1, "LTU": 2, "LTS": 3}.get(row.function.name, 0)
+        entry.detail = _DETAILS.get(row.function, 0)
+        entry.shifts = row.function in _SHIFTS
     elif row.unit is Unit.BRANCH:
         has_result = row.destination is not Destination.NONE
         if has_result and row.function is not AluFunction.SUB:

@@ -4,12 +4,14 @@ In each cycle the core reads one cell of the scratch RAM (it shows in the next c
 accumulator A and one operand Y, may write the result to a cell, and does one action beside. Flags are kept for the
 micro-ops that follow. The next micro-op's address is a field of this one; a condition sets its lowest bit.
 
+A and B have the result in the next cycle. What else takes it takes it from a register, a cycle later: the scratch RAM,
+pc, frame, digest and beam. The next micro-op can therefore not read the cell that this one writes.
+
 The word of all zeros is the idle micro-op: the power-up value, and the content of every unused address. A sequencer
 that strayed ends there, stopped.
 """
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 from amaranth.lib import data, enum
 
@@ -18,7 +20,7 @@ from .scratch_map import UPPER, UPPER_BITS
 _UPPER_MASK = (1 << UPPER_BITS) - 1
 
 
-class Operand(enum.Enum, shape=4):
+class Operand(enum.Enum, shape=3):
     """Y."""
 
     HOST = 0
@@ -29,45 +31,42 @@ class Operand(enum.Enum, shape=4):
     B = 3
     LOADED = 4
     """The memory word read two micro-ops ago, aligned and extended as the instruction's access wants it."""
-    WORD = 5
-    """That word as it is."""
-    IMMEDIATE = 6
+    IMMEDIATE = 5
     """What the micro-op before took from the instruction."""
-    PC = 7
-    PRODUCT_LOW = 8
-    """A * B as both were three micro-ops ago."""
-    PRODUCT_HIGH = 9
-    ONE_HOT = 10
-    """1 << n; the micro-op's constant is a `OneHot`, which says where n comes from."""
-    CONSTANT = 11
-    HEADER = 12
+    CONSTANT = 6
+    PREPARED = 7
+    """What the micro-op before prepared."""
+
+
+class Prepared(enum.Enum, shape=4):
+    """What a micro-op puts into a register for the next one, as things are while it runs. In a line's place for Y it
+    stands for `Operand.PREPARED`; the assembler sees to it that the lines before prepare it."""
+
+    PC = 0
+    PRODUCT_LOW = 1
+    """A * B as both were two micro-ops before the one that prepares."""
+    PRODUCT_HIGH = 2
+    HEADER = 3
     """Opcode and flags, as the beam has them."""
-    DIGEST_LOW = 13
-    DIGEST_HIGH = 14
-    STATE = 15
-    """The register that the micro-op's constant, a `SmallState`, names."""
-
-
-class OneHot(IntEnum):
-    B = 0
-    MINUS_B = 1
-    """As B was a micro-op ago."""
-    HISTORY = 2
-    """The entry of the branch history that pc has."""
-
-
-class SmallState(IntEnum):
-    STACK_DEPTH = 0
+    DIGEST_LOW = 4
+    DIGEST_HIGH = 5
+    FIRST = 6
+    """For the first line of a routine: of a shift, 1 << B or 1 << -B, as the decode table says; of others, pc."""
+    POWER = 7
+    """1 << n; n is the constant of the micro-op that prepares."""
+    HISTORY_BIT = 8
+    """1 << the entry of the branch history that pc has."""
+    STACK_DEPTH = 9
     """Cells on the data stack before the instruction."""
-    SLOT = 1
-    FRAME_ON_TOP = 2
-    """Frame size in bits 24 to 31, as a call link has it."""
-    ACCESS_SIZE = 3
+    SLOT = 10
+    LINK = 11
+    """A call's: the cell that the micro-op before read, as an address of code, and the frame size in bits 24 to 31."""
+    ACCESS_SIZE = 12
     """Bytes of the instruction's access."""
 
 
 class Function(enum.Enum, shape=4):
-    """Result of A and Y. Flags come from the adder, which a function that does not add uses to compare A with Y."""
+    """Result of A and Y. Beside the sums, those that compare have flags from the adder, of A less Y."""
 
     PASS_Y = 0
     PASS_A = 1
@@ -85,6 +84,8 @@ class Function(enum.Enum, shape=4):
     """A; flags of the access's last byte, which A is the first of, against Y."""
     COMPARE = 11
     """A; flags of A against Y."""
+    SHIFT = 12
+    """A, one bit to the left; B's top bit comes in."""
     OF_INSTRUCTION = 15
     """What the decode table says."""
 
@@ -136,7 +137,7 @@ class Action(enum.Enum, shape=6):
     DECODE_AGAIN = 7
     """Looks up the sub-operation or number."""
     SHIFT = 8
-    """A and B, one bit to the left, as one register."""
+    """B, one bit to the left; keeps A's top bit. With the function of that name, A and B as one register."""
     DIVIDE_STEP = 9
     """A takes the result, and B a one, where the flags say that nothing was borrowed."""
     SET_COUNT = 10
@@ -147,7 +148,7 @@ class Action(enum.Enum, shape=6):
     LOAD_FRAME_BASE = 14
     LOAD_FRAME_SIZE = 15
     LOAD_FRAME_SIZE_HIGH = 16
-    """From the result's top byte."""
+    """From the result's top byte. These, and what else takes the result, are done a cycle later."""
     LOAD_BEAM_CONTROL = 17
     COMMIT = 18
     """LOAD_PC, and the stack depth becomes what pops and pushes left."""
@@ -263,9 +264,10 @@ MICRO_LAYOUT = data.StructLayout(
         "read_at": UPPER_BITS,
         "write_at": UPPER_BITS,
         "spare": CONSTANT_BITS - 2 * UPPER_BITS,
+        "prepares": Prepared,
     }
 )
-"""to_a, to_b: A or B takes the result. flags: keeps the result's flags. The last three fields together are the
+"""to_a, to_b: A or B takes the result. flags: keeps the result's flags. read_at, write_at and spare together are the
 constant, in a micro-op that has one. Their top IMMEDIATE_BITS say what the next micro-op has as IMMEDIATE: an index of
 `immediate.KINDS` plus one, or 0 for the decode table's."""
 
@@ -274,7 +276,7 @@ constant, in a micro-op that has one. Their top IMMEDIATE_BITS say what the next
 class MicroOp:
     """One line, with cells and constants as numbers. See MICRO_LAYOUT."""
 
-    y: Operand = Operand.ZERO
+    y: Operand | Prepared = Operand.ZERO
     function: Function = Function.PASS_A
     to_a: bool = False
     to_b: bool = False
@@ -287,7 +289,12 @@ class MicroOp:
     immediate: int = 0
     constant: int | None = None
 
-    def word(self, condition: Condition, following: int) -> int:
+    @property
+    def needs(self) -> Prepared | None:
+        """What the micro-op before has to prepare."""
+        return self.y if isinstance(self.y, Prepared) else None
+
+    def word(self, condition: Condition, following: int, prepares: Prepared = Prepared.PC) -> int:
         """The bits. Raises ValueError where constant and cells want the same ones, or a number does not fit."""
         low = (self.read_cell & _UPPER_MASK) | (self.write_cell & _UPPER_MASK) << UPPER_BITS
         for cell in (self.read_cell, self.write_cell):
@@ -306,10 +313,11 @@ class MicroOp:
             if low >> _IMMEDIATE_LOW:
                 raise ValueError("the immediate's bits are taken by a constant or a cell to write")
             low |= self.immediate << _IMMEDIATE_LOW
+        y = self.y if self.needs is None else Operand.PREPARED
         values = {
-            "next": following, "condition": condition.value, "y": self.y.value, "function": self.function.value,
+            "next": following, "condition": condition.value, "y": y.value, "function": self.function.value,
             "to_a": int(self.to_a), "to_b": int(self.to_b), "flags": int(self.flags), "read": self.read.value,
-            "write": self.write.value, "action": self.action.value, "read_at": low,
+            "write": self.write.value, "action": self.action.value, "read_at": low, "prepares": prepares.value,
         }  # fmt: skip
         word = 0
         for name, value in values.items():

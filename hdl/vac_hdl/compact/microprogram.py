@@ -10,7 +10,7 @@ from vac.isa.traps import Trap
 
 from .assembler import Microprogram
 from .immediate import KINDS, LENGTH
-from .micro_op import Action, Condition, Function, Operand, Read, SmallState, Write
+from .micro_op import Action, Condition, Function, Operand, Prepared, Read, Write
 from .program_arithmetic import arithmetic_routines
 from .program_flow import flow_routines
 from .program_memory import memory_routines
@@ -53,9 +53,9 @@ def _instruction(p: Microprogram) -> None:
     p.op(action=Action.FETCH)
     p.label("fetched")
     p.op(action=Action.FETCH_NEXT, when=Condition.DETAINED, then="detained")
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.TAKE_INSTRUCTION, goto="decode")
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, action=Action.TAKE_INSTRUCTION, goto="decode")
     p.label("begin_kept")
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.BEGIN, goto="decode_whole")
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, action=Action.BEGIN, goto="decode_whole")
     p.label("decode")
     p.op(action=Action.DECODE, immediate=_LENGTH)
     p.op(y=Operand.IMMEDIATE, function=Function.ADD, to_a=True, write=Write.FIXED, write_cell=Temporary.NEXT_PC,
@@ -71,12 +71,13 @@ def _instruction(p: Microprogram) -> None:
     p.op(y=Operand.B, function=Function.OF_INSTRUCTION, to_a=True, flags=True, when=Condition.DISPATCH)
     p.label("decode_again")
     p.op(action=Action.DECODE_AGAIN)
+    p.op()
     p.op(read=Read.B, goto="operand_b")
 
     # The instruction goes on in the next page: A is the address behind it, the cell the code's length.
     p.label("cross_page")
     p.op(y=Operand.CELL, function=Function.REVERSE_SUBTRACT, flags=True)
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.SLOT_CODE, when=Condition.CARRY,
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, action=Action.SLOT_CODE, when=Condition.CARRY,
          then="cross_inside", goto="trap_code_bounds")  # fmt: skip
     p.label("cross_inside")
     p.op(y=Operand.CONSTANT, constant=4, function=Function.ADD, to_a=True)
@@ -85,7 +86,7 @@ def _instruction(p: Microprogram) -> None:
     p.label("cross_hit")
     p.op(action=Action.FETCH)
     p.op(action=Action.LOAD)
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.TAKE_INSTRUCTION)
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, action=Action.TAKE_INSTRUCTION)
     p.label("decode_whole")
     p.op(action=Action.DECODE, immediate=_LENGTH)
     p.op(y=Operand.IMMEDIATE, function=Function.ADD, to_a=True, write=Write.FIXED, write_cell=Temporary.NEXT_PC,
@@ -94,7 +95,7 @@ def _instruction(p: Microprogram) -> None:
     p.label("detained")
     p.op(when=Condition.HALT_REQUEST, then="stop_requested")
     p.op(when=Condition.NO_ROOM, then="fetch_checked")
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, action=Action.SLOT_CODE,
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, action=Action.SLOT_CODE,
          read_cell=register_cell(H.CODE_LENGTH))  # fmt: skip
     p.op(y=Operand.CELL, function=Function.SUBTRACT, flags=True)
     p.op(when=Condition.CARRY, then="walk_code", goto="trap_code_bounds")
@@ -105,14 +106,14 @@ def _instruction(p: Microprogram) -> None:
 def _retire(p: Microprogram) -> None:
     """A is the beam's value."""
     p.label("retire")
-    p.op(y=Operand.PC, function=Function.PASS_Y, action=Action.BEAM_PC)
-    p.op(y=Operand.HEADER, function=Function.PASS_Y, action=Action.BEAM_HEADER)
+    p.op(y=Prepared.PC, function=Function.PASS_Y, action=Action.BEAM_PC)
+    p.op(y=Prepared.HEADER, function=Function.PASS_Y, action=Action.BEAM_HEADER)
     p.op(write=Write.DESTINATION, action=Action.BEAM_VALUE)
     p.op(y=Operand.ZERO, function=Function.PASS_Y, action=Action.BEAM_AUX, read_cell=register_cell(H.TICK_LOW),
          when=Condition.HAS_TAIL, then="tail_branch", goto="count")  # fmt: skip
     p.label("retire_aux")
-    p.op(y=Operand.PC, function=Function.PASS_Y, action=Action.BEAM_PC)
-    p.op(y=Operand.HEADER, function=Function.PASS_Y, action=Action.BEAM_HEADER)
+    p.op(y=Prepared.PC, function=Function.PASS_Y, action=Action.BEAM_PC)
+    p.op(y=Prepared.HEADER, function=Function.PASS_Y, action=Action.BEAM_HEADER)
     p.op(write=Write.DESTINATION, action=Action.BEAM_VALUE, read_cell=Temporary.AUX)
     p.op(y=Operand.CELL, function=Function.PASS_Y, action=Action.BEAM_AUX, read_cell=register_cell(H.TICK_LOW),
          when=Condition.HAS_TAIL, then="tail_pointer", goto="count")  # fmt: skip
@@ -152,11 +153,11 @@ def _stop(p: Microprogram) -> None:
             stop(f"trap_{trap.name.lower()}", StopCode.TRAPPED, trap)
     p.label("stop")
     p.op(write=Write.FIXED, write_cell=register_cell(H.STOP))
-    p.op(y=Operand.PC, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.PC))
-    p.op(y=Operand.STATE, constant=SmallState.STACK_DEPTH, function=Function.PASS_Y, to_a=True)
+    p.op(y=Prepared.PC, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.PC))
+    p.op(y=Prepared.STACK_DEPTH, function=Function.PASS_Y, to_a=True)
     p.op(write=Write.FIXED, write_cell=register_cell(H.SP))
-    p.op(y=Operand.DIGEST_LOW, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.DIGEST_LOW))
-    p.op(y=Operand.DIGEST_HIGH, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.DIGEST_HIGH),
+    p.op(y=Prepared.DIGEST_LOW, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.DIGEST_LOW))
+    p.op(y=Prepared.DIGEST_HIGH, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.DIGEST_HIGH),
          goto="idle")  # fmt: skip
 
     # Something is wrong with the operands: the first of the reasons, in the order of `Trap`.
@@ -173,12 +174,12 @@ def _stop(p: Microprogram) -> None:
          to_b=True)  # fmt: skip
     p.op(y=Operand.B, function=Function.PASS_Y, write=Write.FIXED, write_cell=Temporary.OTHER)
     p.label("fault")
-    p.op(y=Operand.CONSTANT, constant=20, function=Function.PASS_Y, to_b=True)
-    p.op(y=Operand.ONE_HOT, constant=0, function=Function.PASS_Y, to_b=True)
+    p.op(constant=20)
+    p.op(y=Prepared.POWER, function=Function.PASS_Y, to_b=True)
     p.op(link="fault_leaf", goto="product_high")
     p.label("fault_leaf")
     p.op(write=Write.FIXED, write_cell=register_cell(H.FAULT_LEAF))
-    p.op(y=Operand.STATE, constant=SmallState.SLOT, function=Function.PASS_Y, to_a=True)
+    p.op(y=Prepared.SLOT, function=Function.PASS_Y, to_a=True)
     p.op(write=Write.FIXED, write_cell=register_cell(H.FAULT_SLOT), read_cell=Temporary.OTHER)
     p.op(y=Operand.CELL, function=Function.PASS_Y, to_a=True, goto="stop")
     p.label("fault_read_only")

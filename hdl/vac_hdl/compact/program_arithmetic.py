@@ -4,7 +4,7 @@ Shifts are multiplications by a power of two: to the left the product's low half
 """
 
 from .assembler import Microprogram
-from .micro_op import Action, Condition, Function, OneHot, Operand, Write
+from .micro_op import Action, Condition, Function, Operand, Prepared, Write
 from .scratch_map import Temporary
 
 
@@ -23,7 +23,7 @@ def arithmetic_routines(p: Microprogram) -> None:
 
 
 def _multiply(p: Microprogram) -> None:
-    for half, name in ((Operand.PRODUCT_LOW, "mul"), (Operand.PRODUCT_HIGH, "mulhu")):
+    for half, name in ((Prepared.PRODUCT_LOW, "mul"), (Prepared.PRODUCT_HIGH, "mulhu")):
         p.label(name)
         p.op(link="retire", goto=half.name.lower())
         # Subroutine, called by the micro-op that sets the link: A <- half of A * B.
@@ -48,12 +48,12 @@ def _multiply(p: Microprogram) -> None:
 
 def _shift(p: Microprogram) -> None:
     p.label("shl")
-    p.op(y=Operand.ONE_HOT, constant=OneHot.B, function=Function.PASS_Y, to_b=True, goto="mul")
+    p.op(y=Prepared.FIRST, function=Function.PASS_Y, to_b=True, goto="mul")
     p.label("shru")
-    p.op(y=Operand.ONE_HOT, constant=OneHot.MINUS_B, function=Function.PASS_Y, to_b=True)
+    p.op(y=Prepared.FIRST, function=Function.PASS_Y, to_b=True)
     p.op(when=Condition.B_ODD, then="retire", goto="mulhu")  # a shift by 0
     p.label("shrs")
-    p.op(y=Operand.ONE_HOT, constant=OneHot.MINUS_B, function=Function.PASS_Y, to_b=True)
+    p.op(y=Prepared.FIRST, function=Function.PASS_Y, to_b=True)
     p.op(when=Condition.B_ODD, then="retire")
     p.op(when=Condition.A_NEGATIVE, then="shrs_negative", goto="mulhu")
     p.label("shrs_negative")
@@ -116,7 +116,7 @@ def _divide(p: Microprogram) -> None:
     p.op(to_b=True, action=Action.SET_COUNT)
     p.op(y=Operand.ZERO, function=Function.PASS_Y, to_a=True)
     p.label("quotient_bit")
-    p.op(action=Action.SHIFT, read_cell=Temporary.PARTIAL)
+    p.op(function=Function.SHIFT, to_a=True, action=Action.SHIFT, read_cell=Temporary.PARTIAL)
     p.op(y=Operand.CELL, function=Function.SUBTRACT, flags=True, read_cell=Temporary.PARTIAL)
     p.op(y=Operand.CELL, function=Function.SUBTRACT, action=Action.DIVIDE_STEP, when=Condition.COUNTED,
          then="back", goto="quotient_bit")  # fmt: skip
@@ -129,8 +129,8 @@ def _superpose(p: Microprogram) -> None:
     p.label("superpose")
     p.op(write=Write.FIXED, write_cell=Temporary.VALUE)
     p.op(y=Operand.B, function=Function.PASS_Y, write=Write.FIXED, write_cell=Temporary.OTHER)
-    p.op(y=Operand.CONSTANT, constant=16, function=Function.PASS_Y, to_b=True)
-    p.op(y=Operand.ONE_HOT, constant=OneHot.B, function=Function.PASS_Y, to_b=True)
+    p.op(constant=16)
+    p.op(y=Prepared.POWER, function=Function.PASS_Y, to_b=True)
     p.op(link="superpose_a", goto="product_low")
     p.label("superpose_a")
     p.op(write=Write.FIXED, write_cell=Temporary.PARTIAL, read_cell=Temporary.OTHER)

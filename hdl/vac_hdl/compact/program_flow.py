@@ -11,7 +11,7 @@ from vac.isa.table import INSTRUCTIONS
 from .assembler import Microprogram
 from .decode_table import kind_number, offset_label
 from .immediate import field_kind
-from .micro_op import TAIL_BRANCH, Action, Condition, Function, Operand, Read, SmallState, Write
+from .micro_op import TAIL_BRANCH, Action, Condition, Function, Operand, Prepared, Read, Write
 from .scratch_map import RETURN_STACK, Temporary, register_cell
 
 
@@ -43,7 +43,7 @@ def flow_routines(p: Microprogram) -> None:
 
 def _target(p: Microprogram, immediate: int) -> None:
     """NEXT_PC <- pc + offset"""
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, immediate=immediate)
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, immediate=immediate)
     p.op(y=Operand.IMMEDIATE, function=Function.ADD, write=Write.FIXED, write_cell=Temporary.NEXT_PC)
 
 
@@ -68,7 +68,7 @@ def _call(p: Microprogram, name: str, offset: int, frame: int) -> None:
     p.op(immediate=frame)
     p.op(y=Operand.IMMEDIATE, function=Function.PASS_Y, to_b=True)
     # The link needs the address behind the call: the target waits in POINTER.
-    p.op(y=Operand.PC, function=Function.PASS_Y, to_a=True, immediate=offset)
+    p.op(y=Prepared.PC, function=Function.PASS_Y, to_a=True, immediate=offset)
     p.op(y=Operand.IMMEDIATE, function=Function.ADD, write=Write.FIXED, write_cell=Temporary.POINTER)
     p.op(link="retire", goto="open_frame")
 
@@ -82,10 +82,9 @@ def _open_frame(p: Microprogram) -> None:
     p.op(y=Operand.CONSTANT, constant=RETURN_STACK_CELLS, function=Function.COMPARE, flags=True)
     p.op(when=Condition.CARRY, then="frame_fits", goto="trap_return_overflow")
     p.label("frame_fits")
-    p.op(y=Operand.STATE, constant=SmallState.FRAME_ON_TOP, function=Function.PASS_Y, to_a=True)
     p.op(read_cell=Temporary.NEXT_PC)
-    p.op(y=Operand.CELL, function=Function.OR, to_a=True, read=Read.LINK_FREE)
-    p.op(write=Write.KEPT)
+    p.op(read=Read.LINK_FREE)
+    p.op(y=Prepared.LINK, function=Function.PASS_Y, to_a=True, write=Write.KEPT)
     p.op(write=Write.FIXED, write_cell=Temporary.VALUE, read_cell=Temporary.POINTER)
     p.op(y=Operand.CELL, function=Function.PASS_Y, write=Write.FIXED, write_cell=Temporary.NEXT_PC,
          read_cell=register_cell(H.RP))  # fmt: skip
@@ -142,8 +141,9 @@ def _tables(p: Microprogram) -> None:
     p.op(read=Read.WINDOW, constant=WindowWord.GRANT)
     p.op(action=Action.SLOT, when=Condition.CELL_BIT_0, then="table_granted", goto="trap_permission")
     p.label("table_granted")
-    p.op(action=Action.SHIFT)
-    p.op(action=Action.SHIFT, when=Condition.SHIFTED_OUT, then="trap_bounds")
+    p.op(function=Function.SHIFT, to_a=True, action=Action.SHIFT)
+    p.op(function=Function.SHIFT, to_a=True, action=Action.SHIFT, when=Condition.SHIFTED_OUT,
+         then="trap_bounds")  # fmt: skip
     p.op(read=Read.WINDOW, constant=WindowWord.LENGTH, when=Condition.SHIFTED_OUT, then="trap_bounds")
     p.op(y=Operand.CELL, function=Function.COMPARE_END, flags=True, read=Read.WINDOW, constant=WindowWord.BASE)
     p.op(y=Operand.CELL, function=Function.ADD, to_a=True, when=Condition.CARRY, then="table_inside",
@@ -154,4 +154,4 @@ def _tables(p: Microprogram) -> None:
     p.label("table_hit")
     p.op(action=Action.LOAD)
     p.op()
-    p.op(y=Operand.WORD, function=Function.PASS_Y, to_a=True, when=Condition.RETURN)
+    p.op(y=Operand.LOADED, function=Function.PASS_Y, to_a=True, when=Condition.RETURN)

@@ -8,7 +8,7 @@ from vac.isa.table import INSTRUCTIONS
 from .assembler import Microprogram
 from .decode_table import kind_number
 from .immediate import field_kind
-from .micro_op import TAIL_POINTER, Action, Condition, Function, Operand, Read, SmallState, Write
+from .micro_op import TAIL_POINTER, Action, Condition, Function, Operand, Prepared, Read, Write
 from .scratch_map import Temporary
 
 SIZES = (0, 1, 2)
@@ -30,7 +30,7 @@ def _forms(p: Microprogram) -> None:
     p.label("access_pointer")
     p.op(write=Write.FIXED, write_cell=Temporary.OTHER)
     p.op(constant=TAIL_POINTER, action=Action.FLAGS)
-    p.op(y=Operand.STATE, constant=SmallState.ACCESS_SIZE, function=Function.ADD, to_a=True)
+    p.op(y=Prepared.ACCESS_SIZE, function=Function.ADD, to_a=True)
     p.op(write=Write.FIXED, write_cell=Temporary.POINTER, read_cell=Temporary.OTHER)
     p.op(y=Operand.CELL, function=Function.PASS_Y, to_a=True, goto="access")
     for form, operand in (("displaced", Operand.IMMEDIATE), ("indexed", Operand.B)):

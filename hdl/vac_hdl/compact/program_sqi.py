@@ -5,13 +5,13 @@ from vac.isa.beam import BeamFlag
 from vac.isa.state_map import HostRegister as H
 
 from .assembler import Microprogram
-from .micro_op import Action, Condition, Function, OneHot, Operand, Write
+from .micro_op import Action, Condition, Function, Operand, Prepared, Write
 from .scratch_map import Temporary, register_cell
 
 
 def sqi_routines(p: Microprogram) -> None:
     p.label("tail_branch")
-    p.op(y=Operand.ONE_HOT, constant=OneHot.HISTORY, function=Function.PASS_Y, to_a=True)
+    p.op(y=Prepared.HISTORY_BIT, function=Function.PASS_Y, to_a=True)
     p.op(read_cell=register_cell(H.HISTORY))
     p.op(y=Operand.CELL, function=Function.AND, flags=True, read_cell=register_cell(H.HISTORY))
     p.op(y=Operand.CELL, function=Function.XOR, to_a=True, read_cell=register_cell(H.TICK_LOW),
@@ -86,13 +86,13 @@ def _epoch(p: Microprogram) -> None:
     # is short of the sign where the difference is negative.
     p.label("smooth")
     p.op(y=Operand.CELL, function=Function.SUBTRACT, to_a=True)
-    p.op(y=Operand.CONSTANT, constant=32 - sqi.SMOOTHING_SHIFT, function=Function.PASS_Y, to_b=True)
-    p.op(y=Operand.ONE_HOT, constant=OneHot.B, function=Function.PASS_Y, to_b=True)
+    p.op(constant=32 - sqi.SMOOTHING_SHIFT)
+    p.op(y=Prepared.POWER, function=Function.PASS_Y, to_b=True)
     p.op(when=Condition.A_NEGATIVE, then="smooth_negative", goto="product_high")
     p.label("smooth_negative")
     p.op()
     p.op()
-    p.op(y=Operand.PRODUCT_HIGH, function=Function.PASS_Y, to_a=True)
+    p.op(y=Prepared.PRODUCT_HIGH, function=Function.PASS_Y, to_a=True)
     p.op(y=Operand.B, function=Function.SUBTRACT, to_a=True, when=Condition.RETURN)
 
 

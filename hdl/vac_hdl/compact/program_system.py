@@ -11,7 +11,7 @@ from vac.isa.table import INSTRUCTIONS
 from .assembler import Microprogram
 from .decode_table import kind_number
 from .immediate import field_kind
-from .micro_op import Action, Condition, Function, OneHot, Operand, Read, SmallState, Write
+from .micro_op import Action, Condition, Function, Operand, Prepared, Read, Write
 from .scratch_map import Temporary, register_cell
 
 _IN_CELLS = {
@@ -53,8 +53,8 @@ def _registers(p: Microprogram) -> None:
     p.label("read_cell")
     p.op(y=Operand.CELL, function=Function.PASS_Y, to_a=True, immediate=_NUMBER, goto="numbered")
     p.label("read_stack_depth")
-    p.op(y=Operand.STATE, constant=SmallState.STACK_DEPTH, function=Function.PASS_Y, to_a=True)
-    p.op(immediate=_NUMBER, goto="numbered")
+    p.op()
+    p.op(y=Prepared.STACK_DEPTH, function=Function.PASS_Y, to_a=True, immediate=_NUMBER, goto="numbered")
     p.label("read_version")
     p.op(y=Operand.CONSTANT, constant=ISA_VERSION, function=Function.PASS_Y, to_a=True)
     p.op(immediate=_NUMBER, goto="numbered")
@@ -70,8 +70,8 @@ def _registers(p: Microprogram) -> None:
     p.op(read_cell=register_cell(H.COHERENCE))
     p.op(y=Operand.CELL, function=Function.ADD, to_a=True, read_cell=register_cell(H.COHERENCE))
     p.op(y=Operand.CELL, function=Function.ADD, to_a=True)
-    p.op(y=Operand.CONSTANT, constant=30, function=Function.PASS_Y, to_b=True)
-    p.op(y=Operand.ONE_HOT, constant=OneHot.B, function=Function.PASS_Y, to_b=True)
+    p.op(constant=30)
+    p.op(y=Prepared.POWER, function=Function.PASS_Y, to_b=True)
     p.op(link="read_number", goto="product_high")
     p.label("read_number")
     p.op(immediate=_NUMBER, goto="numbered")
@@ -115,7 +115,7 @@ def _events(p: Microprogram) -> None:
     p.label("event_waits")
     p.op(immediate=_NUMBER)
     p.op(y=Operand.IMMEDIATE, function=Function.PASS_Y, write=Write.FIXED, write_cell=register_cell(H.FAULT_SLOT))
-    p.op(y=Operand.HEADER, function=Function.PASS_Y, to_a=True)
+    p.op(y=Prepared.HEADER, function=Function.PASS_Y, to_a=True)
     p.op(y=Operand.CONSTANT, constant=0xFF, function=Function.AND, to_a=True)
     p.op(write=Write.FIXED, write_cell=register_cell(H.FAULT_LEAF), goto="stop_event")
 

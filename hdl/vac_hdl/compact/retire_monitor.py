@@ -40,15 +40,15 @@ class RetireMonitor(wiring.Component):
             (Action.BEAM_VALUE, beam.value),
             (Action.BEAM_AUX, beam.aux),
         ):
-            with m.If(core.does(action)):
-                m.d.sync += field.eq(core.result)
-        with m.If(core.does(Action.BEAM_HEADER)):
-            m.d.sync += [beam.opcode.eq(core.result[:8]), beam.flags.eq(core.result[8:16])]
+            with m.If(core.did(action)):
+                m.d.sync += field.eq(core.late_result)
+        with m.If(core.did(Action.BEAM_HEADER)):
+            m.d.sync += [beam.opcode.eq(core.late_result[:8]), beam.flags.eq(core.late_result[8:16])]
         m.d.comb += [
             payload.next_pc.eq(core.pc),
             payload.sp.eq(core.operands.depth),
             payload.digest.eq(core.digest.state),
-            self.port.valid.eq(core.does(Action.RETIRED)),
+            self.port.valid.eq(core.did(Action.RETIRED)),
         ]
 
     def elaborate(self, platform: object) -> Module:

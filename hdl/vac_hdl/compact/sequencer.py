@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
 from vac.isa.alu import Condition as BranchCondition
 from vac.isa.limits import LEAF_BITS
 
 from .micro_op import MICRO_ADDRESS_BITS, MICRO_LAYOUT, Action, Condition
+
+_LATE = (Condition.ZERO, Condition.HOLDS, Condition.DETAINED, Condition.MISPREDICTED, Condition.TLB_HIT)
 
 
 def sequencer(m: Module, core: Any) -> None:
@@ -71,18 +73,20 @@ def sequencer(m: Module, core: Any) -> None:
         Condition.PERMITTED: Mux(core.operands.has_destination, core.cell[0], core.cell[1]),
         Condition.IS_LOAD: core.operands.has_destination,
     }
-    truth = Signal()
+    # What takes long to find out joins last.
+    late = {condition: truths.pop(condition) for condition in _LATE}
+    early, base = Signal(), Signal(MICRO_ADDRESS_BITS)
     with m.Switch(micro.condition):
         for condition, value in truths.items():
             with m.Case(condition):
-                m.d.comb += truth.eq(value)
-    following = Signal(MICRO_ADDRESS_BITS)
-    m.d.comb += following.eq(micro.next | truth)
+                m.d.comb += early.eq(value)
+    m.d.comb += base.eq(micro.next)
     with m.If(micro.condition == Condition.DISPATCH):
-        m.d.comb += following.eq(Mux(core.operands.wrong, core.labels["operands_wrong"], decoded.entry))
+        m.d.comb += base.eq(Mux(core.operands.wrong, core.labels["operands_wrong"], decoded.entry))
     link = Signal(MICRO_ADDRESS_BITS)
     with m.If(core.does(Action.LINK)):
         m.d.sync += link.eq(core.constant)
     with m.If(micro.condition == Condition.RETURN):
-        m.d.comb += following.eq(link)
-    m.d.comb += port.addr.eq(following)
+        m.d.comb += base.eq(link)
+    is_late_true = Cat((micro.condition == condition) & value for condition, value in late.items()).any()
+    m.d.comb += port.addr.eq(base | early | is_late_true)

@@ -49,6 +49,7 @@ RESULTS = {
     Function.DECREMENT_Y: lambda a, y: y - 1,
     Function.COMPARE: lambda a, y: a,
     Function.COMPARE_END: lambda a, y: a,
+    Function.SHIFT: lambda a, y: a << 1 | 1,
 }
 
 
@@ -58,6 +59,7 @@ def test_functions(function):
 
     async def bench(ctx: Any) -> None:
         ctx.set(unit.function, function)
+        ctx.set(unit.shift_in, 1)
         for a, y in _pairs(function.value):
             ctx.set(unit.a, a)
             ctx.set(unit.y, y)
@@ -65,7 +67,7 @@ def test_functions(function):
             if function in (Function.SUBTRACT, Function.COMPARE):
                 flags = [ctx.get(flag) for flag in (unit.carry, unit.below, unit.total)]
                 assert flags[:2] == [a < y, _signed(a) < _signed(y)]
-                assert (flags[2] == MASK) == (a == y)
+                assert (flags[2] == 0) == (a == y)
             elif function is Function.REVERSE_SUBTRACT:
                 assert ctx.get(unit.carry) == (y >= a)
             elif function is Function.ADD:
@@ -81,14 +83,33 @@ def test_functions(function):
     _simulate(m, bench, clocked=False)
 
 
-def test_product_is_there_in_the_fourth_cycle():
+def test_the_function_of_the_instruction_is_the_one_of_the_cycle_before():
+    unit: Any = FunctionUnit()
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(unit.a, 100)
+        ctx.set(unit.y, 3)
+        ctx.set(unit.taken, Function.SUBTRACT)
+        await ctx.tick()
+        ctx.set(unit.function, Function.OF_INSTRUCTION)
+        ctx.set(unit.taken, Function.ADD)
+        assert (ctx.get(unit.result), ctx.get(unit.carry)) == (97, 0)
+        await ctx.tick()
+        assert ctx.get(unit.result) == 103
+        ctx.set(unit.function, Function.XOR)
+        assert ctx.get(unit.result) == 100 ^ 3
+
+    _simulate(unit, bench)
+
+
+def test_product_is_there_in_the_third_cycle():
     multiplier: Any = Multiplier()
 
     async def bench(ctx: Any) -> None:
         for a, b in _pairs(3, 20):
             ctx.set(multiplier.a, a)
             ctx.set(multiplier.b, b)
-            await ctx.tick().repeat(3)
+            await ctx.tick().repeat(2)
             assert ctx.get(multiplier.product) == a * b
 
     _simulate(multiplier, bench)
