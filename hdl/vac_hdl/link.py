@@ -38,7 +38,8 @@ class LinkState(enum.Enum, shape=4):
 
     RECEIVE = 0
     DISPATCH = 1
-    NEXT_SEGMENT = 2
+    FETCH = 2
+    """The next word of the request is on its way out of the buffer."""
     SEGMENT = 3
     NEXT_WORD = 4
     WRITE_WORD = 5
@@ -155,8 +156,15 @@ class Link(wiring.Component):
         halt = Signal()
         is_write = Signal()
         end = Signal(8)
-        fetched = self._request_read.data
-        store = Signal(32, name="response_word")
+        # Block RAM is slow on both sides: a word of the request is read in two cycles, one of the response is written
+        # in the cycle behind.
+        fetched, store, stores = Signal(32, name="request_word"), Signal(32, name="response_word"), Signal()
+        m.d.sync += [
+            fetched.eq(self._request_read.data),
+            self._response_write.addr.eq(self._responses),
+            self._response_write.data.eq(store),
+            self._response_write.en.eq(stores),
+        ]
         m.d.comb += [
             end.eq(self._words - 1),
             is_write.eq(header.kind != Request.READ),
@@ -165,8 +173,6 @@ class Link(wiring.Component):
             is_last.eq(in_session & (header.number == last_number)),
             opens.eq((header.kind == Request.HELLO) & (header.session != session) & (header.session != 0)),
             self._request_read.addr.eq(at),
-            self._response_write.addr.eq(self._responses),
-            self._response_write.data.eq(store),
             host.address.eq(address),
             host.write_data.eq(fetched),
             host.halt_request.eq(halt),
@@ -180,11 +186,11 @@ class Link(wiring.Component):
             respond()
 
         def put(word) -> None:
-            m.d.comb += [store.eq(word), self._response_write.en.eq(1)]
+            m.d.comb += [store.eq(word), stores.eq(1)]
             m.d.sync += self._responses.eq(self._responses + 1)
 
         with m.Case(LinkState.DISPATCH):
-            m.d.sync += [at.eq(1), self._outside.eq(0)]
+            m.d.sync += [at.eq(1), left.eq(0), self._outside.eq(0)]
             with m.If(is_next | opens):
                 m.d.sync += [
                     session.eq(header.session),
@@ -197,7 +203,7 @@ class Link(wiring.Component):
                     with m.Case(Request.HELLO):
                         m.d.sync += state.eq(LinkState.HELLO)
                     with m.Case(Request.WRITE, Request.READ, Request.RUN):
-                        m.d.sync += state.eq(LinkState.NEXT_SEGMENT)
+                        m.d.sync += state.eq(LinkState.FETCH)
                         with m.If(~host.stopped):
                             refuse()
                     with m.Case(Request.HALT):
@@ -214,11 +220,11 @@ class Link(wiring.Component):
                 # Either the response was lost and is repeated, or the frame is none of this session's turn.
                 m.d.sync += self._outside.eq(~is_last)
                 respond()
-        with m.Case(LinkState.NEXT_SEGMENT):
-            m.d.sync += state.eq(LinkState.SEGMENT)
+        with m.Case(LinkState.FETCH):
+            m.d.sync += state.eq(LinkState.NEXT_WORD)
         with m.Case(LinkState.SEGMENT):
             m.d.sync += [address.eq(fetched), left.eq(fetched[SEGMENT_COUNT_SHIFT:]), at.eq(at + 1)]
-            m.d.sync += state.eq(LinkState.NEXT_WORD)
+            m.d.sync += state.eq(LinkState.FETCH)
             with m.If(at == end):
                 respond()
                 with m.If(header.kind == Request.RUN):
@@ -231,7 +237,7 @@ class Link(wiring.Component):
                 refuse()
         with m.Case(LinkState.WRITE_WORD):
             m.d.comb += host.write.eq(1)
-            m.d.sync += [address.eq(address + 1), left.eq(left - 1), at.eq(at + 1), state.eq(LinkState.NEXT_WORD)]
+            m.d.sync += [address.eq(address + 1), left.eq(left - 1), at.eq(at + 1), state.eq(LinkState.FETCH)]
         with m.Case(LinkState.READ_WORD):
             m.d.sync += wait.eq(wait - 1)
             with m.If(self._responses == PAYLOAD_WORDS):
@@ -255,8 +261,8 @@ class Link(wiring.Component):
     def _take_beams(self, m: Module, put, respond, wanted) -> None:
         taken, part = Signal(range(BEAMS_A_FRAME + 1)), Signal(range(BEAM_WORDS))
         words = self.beams.payload.as_value()
-        ready = Signal(name="wanted_is_read")
-        m.d.sync += ready.eq(self._state == LinkState.BEAMS)
+        reads, ready = Signal(name="wanted_is_on_its_way"), Signal(name="wanted_is_read")
+        m.d.sync += [reads.eq(self._state == LinkState.BEAMS), ready.eq(reads & (self._state == LinkState.BEAMS))]
         with m.Case(LinkState.BEAMS):
             with m.If(ready):
                 enough = (taken == BEAMS_A_FRAME) | (taken == wanted)
