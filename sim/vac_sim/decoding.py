@@ -11,7 +11,7 @@ from vac.isa.encoding import MAX_LENGTH
 from vac.isa.state_map import FaultKind, StopCode
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
-from vac_hdl.compact.micro_op import Action, Function, Operand, Read, Write
+from vac_hdl.compact.micro_op import Action, Function, Operand, Prepared, Read, Write
 from vac_hdl.compact.micro_op import Condition as MicroCondition
 from vac_hdl.decoder import UnitCode
 from vac_hdl.micro_op import Step
@@ -35,7 +35,7 @@ _MICRO_ENUMERATIONS: dict[str, Any] = {
     f"{CORE}.micro.{field}": kind
     for field, kind in (
         ("action", Action), ("condition", MicroCondition), ("function", Function), ("read", Read), ("write", Write),
-        ("y", Operand),
+        ("y", Operand), ("prepares", Prepared),
     )
 }  # fmt: skip
 _ENUMERATIONS: dict[str, Any] = {"mode": Mode, "stop_code": StopCode, "stop_trap": Trap, "fault_kind": FaultKind}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vac_hdl.compact.micro_op import Action, Function, Operand
+from vac_hdl.compact.micro_op import Action, Function, Operand, Prepared
 
 from .diagram import LEAD, PLAIN, READ_WRITE, RETIRED, Column, TimingDiagram
 
@@ -56,7 +56,10 @@ class MicroprogramDiagram(TimingDiagram):
 
     def _operand(self, cycle: int) -> tuple[str, int] | None:
         uses = Function(self.number("micro.function", cycle)) is not Function.PASS_A
-        name = Operand(self.number("micro.y", cycle)).name
+        operand = Operand(self.number("micro.y", cycle))
+        name = operand.name
+        if operand is Operand.PREPARED and cycle:
+            name = Prepared(self.number("micro.prepares", cycle - 1)).name
         return (name, cycle) if uses and not self.is_stopped(cycle) else None
 
     def _action(self, cycle: int) -> tuple[str, int] | None:
