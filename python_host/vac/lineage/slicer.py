@@ -26,7 +26,7 @@ from .errors import LineageError
 from .last_writers import distinct
 from .lineage import Lineage
 from .places import ANSWER, CONTROL, MEMORY, NEAR, WINDOW, slot_and_offset
-from .span import Beams, Setting, Span, expanded
+from .span import Beams, Setting, Span, expanded, may_write_cells
 from .target import Target, waiting_operands
 
 if TYPE_CHECKING:
@@ -36,8 +36,10 @@ KEY_BITS = 8
 """Of a row's key below its tick: which write of its instruction it is."""
 ROOT = (1 << 63) - 1
 """Key of what was asked about."""
-_SPANS = (1 << 12, 1 << 18)
+_SPANS = (1 << 12, 1 << 20)
 """Ticks of the first span and of the longest."""
+_OPENED_SPAN = 1 << 18
+"""Ticks of which all writes are opened up at once."""
 _SELF_CHANGING_SPAN = 1 << 12
 _WINDOW_OPCODES = np.zeros(256, bool)
 _STORE_OPCODES = np.zeros(256, bool)
@@ -239,21 +241,27 @@ class _Slicer:
         return min(suspect, last)
 
     def _may_write(self, wanted: _Wanted, beams: Beams, first: int) -> bool:
-        if wanted.has_cells or wanted.has_decisions:
+        if wanted.has_decisions:
             return True
         if any(e.answer.windows or e.answer.writes for _, e in self._history.entries(first, first + len(beams))):
             return True
         opcodes = beams["opcode"]
         if wanted.windows and self._windows_change and _WINDOW_OPCODES[opcodes].any():
             return True
-        words = beams["aux"][_STORE_OPCODES[opcodes]] // 4
-        return bool(len(wanted.words)) and bool(np.isin(words, wanted.words).any())
+        if len(wanted.words):
+            words = beams["aux"][_STORE_OPCODES[opcodes]] // 4
+            if np.isin(words, wanted.words).any():
+                return True
+        return wanted.has_cells and may_write_cells(
+            beams, self._setting(first, first + len(beams)), self._table, wanted.near
+        )  # fmt: skip
 
     def _parts(self, wanted: _Wanted, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Parts of a span in each of which the code that is executed stays as it is."""
         if not self._code_changes:
-            if wanted.has_cells or wanted.has_decisions or self._may_write(wanted, self._beams(first, last), first):
-                yield first, last
+            if self._may_write(wanted, self._beams(first, last), first):
+                for start in range(first, last, _OPENED_SPAN):
+                    yield start, min(last, start + _OPENED_SPAN)
             return
         while first < last:
             end = min(last, first + _SELF_CHANGING_SPAN)

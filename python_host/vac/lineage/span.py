@@ -58,6 +58,29 @@ def with_answer(effects: Effects, entry: Entry, arguments: int) -> Effects:
     return replace(effects, flows=(*effects.flows, *granted, *written))
 
 
+def may_write_cells(beams: Beams, setting: Setting, table: EffectTable, near: npt.NDArray[np.bool_]) -> bool:
+    """Whether a span may write one of the cells in `near`. Much quicker than to find out which rows do; where frames
+    open and close it does not look closer."""
+    numbers = table.numbers_at(beams["pc"], setting.code)
+    columns = table.columns()
+    used = np.flatnonzero(np.bincount(numbers, minlength=len(columns.growth)))
+    if columns.link[used].any():
+        return True
+    owner, each = expanded(columns.flows[used])
+    flows = columns.first_flow[used][owner] + each
+    space, index = columns.space[flows], columns.index[flows]
+    locals_ = DATA_STACK_CELLS + setting.state.fp + index[space == Space.LOCAL]
+    if near[locals_].any():
+        return True
+    pushed = index[space == Space.DATA]
+    if not len(pushed) or not near[:DATA_STACK_CELLS].any():
+        return False
+    depth = setting.state.sp + np.cumsum(columns.growth[numbers])
+    lowest = min(setting.state.sp, int(depth.min())) + int(pushed.min())
+    highest = max(setting.state.sp, int(depth.max())) + int(pushed.max())
+    return bool(near[max(lowest, 0) : min(highest, DATA_STACK_CELLS - 1) + 1].any())
+
+
 class Span:
     """first: tick of the first beam. Rows up to `rows`; `tick_of` gives each one's tick, counted from `first`."""
 
