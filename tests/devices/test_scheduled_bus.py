@@ -12,15 +12,24 @@ from vac.devices.message_bus import MessageBus
 from vac.devices.net import Net
 from vac.devices.qwave import QWave
 from vac.golden.model import GoldenMachine
-from vac.scheduler.executors import OneEach
+from vac.memory.page_store import PageStore
+from vac.memory.pager import Pager, least_frames
+from vac.scheduler.executors import Executor, OneEach, SharedCore
 from vac.scheduler.quota import Quota, StopCause
 from vac.scheduler.scheduler import Scheduler
+from vac.scheduler.worker_pool import WorkerPool
 
 from .test_bus import EXPECTED, IMAGES, LATENCY
 
 
-def scheduled(slice_ticks: int, order: Sequence[int], quotas: dict[int, Quota] | None = None) -> Scheduler:
-    scheduler = Scheduler(OneEach(GoldenMachine), slice_ticks=slice_ticks)
+def scheduled(
+    slice_ticks: int,
+    order: Sequence[int],
+    quotas: dict[int, Quota] | None = None,
+    executor: Executor | None = None,
+    pager: Pager | None = None,
+) -> Scheduler:
+    scheduler = Scheduler(executor or OneEach(GoldenMachine), slice_ticks=slice_ticks, pager=pager, turn_slices=2)
     net, qwave = MessageBus(LATENCY), MessageBus(LATENCY)
     for number in order:
         device = Net(net, number, {(number + 1) % 3}, capacity=9) if number < 3 else QWave(qwave, number, capacity=9)
@@ -46,6 +55,25 @@ def test_scheduling_changes_nothing(slice_ticks: int, order: list[int], stops: l
             scheduler.run(until)
         scheduler.run()
         assert all(vm.stop is StopCause.HALTED for vm in scheduler.machines)
+        assert results(scheduler) == EXPECTED
+
+
+def test_engines_in_worker_processes_change_nothing() -> None:
+    with WorkerPool("fast", 2) as pool, scheduled(37, range(5), executor=pool) as scheduler:
+        scheduler.run()
+        assert results(scheduler) == EXPECTED
+
+
+def test_one_core_for_all_changes_nothing() -> None:
+    with scheduled(37, range(5), executor=SharedCore(GoldenMachine())) as scheduler:
+        scheduler.run()
+        assert results(scheduler) == EXPECTED
+
+
+def test_machines_that_wait_for_memory_do_not_stop_those_that_wait_for_them() -> None:
+    pager = Pager(PageStore.in_ram(4096), frames=least_frames(4096))
+    with pager, scheduled(10, range(5), pager=pager) as scheduler:
+        scheduler.run()
         assert results(scheduler) == EXPECTED
 
 
