@@ -216,11 +216,12 @@ LAW = SoulLaw.parse(
         ("lit 0x40; liw s, 8192; get0; sys 1", True),
     ],
 )
-def test_labelled_data_is_held_back(request_source: str, is_denied: bool) -> None:
+@pytest.mark.parametrize("engine", ["golden", "fast"])
+def test_labelled_data_is_held_back(engine: str, request_source: str, is_denied: bool) -> None:
     output = bytearray()
     source = LABELLED.format(request=request_source)
     options: dict[str, Any] = everything() | {"console": Console(b"", output.extend)}
-    host = Host(create_machine("golden"), assemble(source), guard=LAW.tables("boot", devices=ADDRESSES), **options)
+    host = Host(create_machine(engine), assemble(source), guard=LAW.tables("boot", devices=ADDRESSES), **options)
     host.run(1000)
     if is_denied:
         assert host.machine.state().trap is Trap.DENIED and not output and not host.payloads
