@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -62,6 +62,7 @@ beams = st.builds(
 )
 cell_ids = ("mem:1:0x4", "mem:?:0x1", "site:0x2", "sheet:1,2", "mem:1:0x04", "mem:300:0x0", "stack:7", "stack:07")
 eids = ("eid::a::beef", "eid::elsewhere::0", "eid::b::c::12")
+joins = beams.map(lambda beam: replace(beam, opcode=JOIN, flags=beam.flags | BeamFlag.JOIN))
 stages = st.sampled_from(("cpu", "fpga", "other_1", "x"))
 texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 json_values = st.recursive(
@@ -71,6 +72,8 @@ json_values = st.recursive(
 )
 operations = st.one_of(
     st.builds(Beams, st.sampled_from(RUNS), small, st.lists(beams, max_size=40), stages),
+    # More joins than there are labels, so that labels come to name newer ones.
+    st.builds(Beams, st.just("a"), small, st.lists(joins, min_size=12, max_size=20), stages),
     st.builds(
         Beside,
         st.sampled_from(RUNS),

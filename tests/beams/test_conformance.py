@@ -22,7 +22,7 @@ from .oracle import OracleEvent, OracleRun
 from .runs import Beams, Beside, Reopen, histories
 
 MOMENT = datetime(2026, 3, 4, 5, 6, 7, 89, UTC)
-FEW = {"postgresql": 8, "sqlite": 12, "sealed": 25, "segments": 25}
+FEW = {"postgresql": 8, "sqlite": 12, "sealed": 15, "segments": 15, "jsonl": 25}
 
 
 @pytest.fixture(autouse=True)

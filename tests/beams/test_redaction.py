@@ -108,6 +108,7 @@ def test_a_wrong_check_digit_stays(name: str) -> None:
         ("DE89370400440532013000 please", "[iban] please"),
         ("pay GB82 WEST 1234 5698 7654 32 TODAY", "pay [iban] TODAY"),
         ("GB82 WEST 1234 5698 7654 33", "GB82 WEST 1234 5698 7654 33"),
+        ("GB82 WEST 1234 5698 7654 33 GB82 WEST 1234 5698 7654 32", "GB82 WEST 1234 5698 7654 33 [iban]"),
         ("ann.b+c@mail.example.org!", "[email]!"),
         ("ann@localhost and @x.org", "ann@localhost and @x.org"),
         ("ip:192.168.0.1:80 v1.2.3.4.5 300.1.1.1", "ip:[ip]:80 v1.2.3.4.5 300.1.1.1"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Sequence
-from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +101,15 @@ class JsonlStore(BeamStore):
         end = content.rfind(b"\n") + 1
         self.cut, self._length = len(content) - end, end
         lines = content[:end].splitlines()
-        if not lines or self._parsed(lines[0], 1) != FORMAT:
+        if not lines or self._parsed(lines[0]) != FORMAT:
             raise StoreFormatError(f"{self.path} is no file of beams of version 1")
         runs: dict[str, RunState] = {}
         pending: list[bytes] = []
-        for number, line in enumerate(lines[1:], start=2):
+        for line in lines[1:]:
             if line.startswith(b'{"run"'):
                 self._load_events(runs, pending)
                 pending = []
-                run = self._run_of(self._parsed(line, number), len(runs) + 1)
+                run = self._run_of(self._parsed(line), len(runs) + 1)
                 runs[run.name] = run
                 self._kept[run.number] = _Kept()
             else:
@@ -120,33 +120,36 @@ class JsonlStore(BeamStore):
         self._load_events(runs, pending)
         return runs
 
-    def _parsed(self, line: bytes, number: int) -> dict[str, Any]:
+    def _parsed(self, line: bytes) -> dict[str, Any]:
         try:
             fields = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise StoreDamaged(f"{self.path}:{number}: {error}") from None
+            raise StoreDamaged(f"{self.path}: {error}: {line[:80]!r}") from None
         if not isinstance(fields, dict):
-            raise StoreDamaged(f"{self.path}:{number}: not an object")
+            raise StoreDamaged(f"{self.path}: not an object: {line[:80]!r}")
         return fields
 
     def _run_of(self, fields: dict[str, Any], number: int) -> RunState:
         try:
-            started = datetime.fromisoformat(fields["started"])
-            return RunState(number, fields["run"], fields["container"], started)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreDamaged(f"{self.path}: no run: {fields}: {error}") from None
+            return RunState.of_fields(number, fields)
+        except ValueError as error:
+            raise StoreDamaged(f"{self.path}: {error}") from None
 
     def _load_events(self, runs: dict[str, RunState], lines: Sequence[bytes]) -> None:
         by_run: dict[str, list[bytes]] = {}
         for line in lines:
-            name = orjson.loads(line).get("sheet_run_id") if line.startswith(b"{") else None
+            name = self._parsed(line).get("sheet_run_id")
             if not isinstance(name, str) or name not in runs:
                 raise StoreDamaged(f"{self.path}: an event of no known run: {line[:80]!r}")
             by_run.setdefault(name, []).append(line)
         for name, own in by_run.items():
             run = runs[name]
             self._runs = runs
-            for stretch in stretches(run, [run.parse_line(line) for line in own]):
+            events = [run.parse_line(line) for line in own]
+            ticks = [run.last_tick, *(event.tick for event in events)]
+            if any(later < earlier for earlier, later in pairwise(ticks)):
+                raise StoreDamaged(f"{self.path}: events of run {name!r} are not in the order of their ticks")
+            for stretch in stretches(run, events):
                 batch = None
                 if machine_row(stretch[0]):
                     batch = machine_batch(run, stretch, lambda number, run=run: self._eid_of(run, number))

@@ -58,6 +58,17 @@ class RunState:
     joins: JoinCount = field(default_factory=JoinCount)
     names: Names = field(default_factory=Names)
 
+    @staticmethod
+    def of_fields(number: int, fields: dict[str, Any]) -> RunState:
+        """A run as stores write it down: `run`, `container`, `started`. Raises ValueError."""
+        name, container, started = (fields.get(key) for key in ("run", "container", "started"))
+        if not (isinstance(name, str) and isinstance(container, str) and isinstance(started, str)):
+            raise ValueError(f"no run: {fields}")
+        moment = datetime.fromisoformat(started)
+        if moment.tzinfo is None:
+            raise ValueError(f"no moment: {started!r} has no offset")
+        return RunState(number, name, container, moment.astimezone(UTC))
+
     @property
     def info(self) -> RunInfo:
         joins = self.joins.last - self.joins.first + 1 if self.joins.first else 0

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-TARGET_MODULES = ("vac.campaigns.fuzz_readers",)
+TARGET_MODULES = ("vac.campaigns.fuzz_readers", "vac.campaigns.fuzz_beams")
 """Each has `TARGETS`: by name, what reads bytes and what to begin with."""
 _FOLDER = Path("build/fuzz")
 _HANG_SECONDS = 20

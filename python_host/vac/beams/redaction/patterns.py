@@ -68,21 +68,21 @@ def _emails(text: str) -> Iterator[tuple[int, int]]:
             yield found.span()
 
 
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,}", re.ASCII)
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}))", re.ASCII)
 
 
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
     """Country, two check digits and 11 to 30 characters, single spaces between; the longest that is valid."""
     end = 0
-    for run in _IBAN.finditer(text):
-        if run.start() < end:
+    for found in _IBAN.finditer(text):
+        if found.start() < end:
             continue
-        places = [place for place in range(run.start(), run.end()) if text[place] != " "]
-        for count in range(min(34, len(places)), 14, -1):
+        places = [place for place in range(*found.span(1)) if text[place] != " "]
+        for count in range(len(places), 14, -1):
             stop = places[count - 1] + 1
             is_whole = stop == len(text) or not (text[stop].isascii() and text[stop].isalnum())
             if is_whole and mod_97("".join(text[place] for place in places[:count])):
-                yield run.start(), stop
+                yield found.start(), stop
                 end = stop
                 break
 
@@ -131,12 +131,16 @@ PATTERNS = {
 def redact_text(text: str, names: list[str]) -> tuple[str, dict[str, int]]:
     """The text with every find of these patterns replaced by its name in brackets; how many there were of each."""
     counts: dict[str, int] = {}
-    for name in names:
-        pieces: list[str] = []
-        end = 0
-        for start, stop in PATTERNS[name].spans(text):
-            pieces += (text[end:start], f"[{name}]")
-            end = stop
-            counts[name] = counts.get(name, 0) + 1
-        text = "".join(pieces) + text[end:]
-    return text, counts
+    # What went may have hidden a find beside it, so until there is none.
+    while True:
+        before = text
+        for name in names:
+            pieces: list[str] = []
+            end = 0
+            for start, stop in PATTERNS[name].spans(text):
+                pieces += (text[end:start], f"[{name}]")
+                end = stop
+                counts[name] = counts.get(name, 0) + 1
+            text = "".join(pieces) + text[end:]
+        if text == before:
+            return text, counts

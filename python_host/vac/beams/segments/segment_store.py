@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -86,10 +85,9 @@ class SegmentStore(BeamStore):
     def _load_run(self, path: Path) -> RunState:
         fields = _object(path / "run.json")
         try:
-            started = datetime.fromisoformat(fields["started"])
-            run = RunState(int(path.name), fields["run"], fields["container"], started)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreDamaged(f"{path / 'run.json'}: {error!r}") from None
+            run = RunState.of_fields(int(path.name), fields)
+        except ValueError as error:
+            raise StoreDamaged(f"{path / 'run.json'}: {error}") from None
         folder = RunFolder(path, self.writable)
         self.repairs += folder.repairs
         self._folders[run.number] = folder
