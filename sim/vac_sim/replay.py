@@ -13,7 +13,8 @@ from .span import FST_NAME, PNG_NAME, record_span
 from .toolchain import ToolMissing
 from .trace import TraceError
 
-_BEFORE, _AFTER = 150, 50
+BEFORE, AFTER = 150, 50
+"""Ticks of the waveform around the one in its middle."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,12 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--reference", choices=("golden", "fast"), default="golden")
     options = parser.parse_args(arguments)
     folder = options.out or options.case.with_suffix("").with_suffix("")
-    first = max(0, options.around - _BEFORE)
+    first = max(0, options.around - BEFORE)
     try:
         case = Case.load(options.case)
         title = f"{case.image.name or options.case.name}, around tick {options.around}"
         span = record_span(
-            case, create_reference(options.reference), first, options.around + _AFTER - first, folder, title
+            case, create_reference(options.reference), first, options.around + AFTER - first, folder, title
         )
     except (CaseError, OSError, ToolMissing, BuildFailed, TraceError) as error:
         print(f"replay: {error}", file=sys.stderr)

@@ -26,6 +26,7 @@ from .panes import (
     StatePane,
     breakpoint_lines,
     event_lines,
+    mismatch_lines,
     output_lines,
     window_lines,
 )
@@ -50,9 +51,9 @@ KEYS: tuple[tuple[str, str, str], ...] = (
 """Key, the command that it is, what the footer and the help call it."""
 _IN_FOOTER = frozenset("sbcr")
 DETAILS = (("memory", "m"), ("windows", "2"), ("breakpoints", "3"), ("events", "4"), ("output", "5"), ("why", "6"),
-           ("text", "7"))  # fmt: skip
+           ("text", "7"), ("mismatch", "8"))  # fmt: skip
 """Panes that share a place, with the key of each."""
-_BROAD = ("why", "text", "events", "output")
+_BROAD = ("why", "text", "events", "output", "mismatch")
 """Those that take more of a narrow terminal."""
 _WIDE = 112
 _MOST_LOG_LINES = 2
@@ -101,7 +102,7 @@ class DebuggerApp(App[None]):
     #detail { height: 1fr; display: none; }
     Screen.-detail #state { display: none; }
     Screen.-detail #detail { display: block; }
-    Screen.-broad #side { width: 52; }
+    Screen.-broad #side { width: 54; }
     Screen.-wide #side { width: 5fr; layout: horizontal; }
     Screen.-wide #state { width: 34; display: block; }
     Screen.-wide #detail { width: 1fr; display: block; }
@@ -148,7 +149,7 @@ class DebuggerApp(App[None]):
                 yield StatePane(id="state")
                 with ContentSwitcher(initial="memory", id="detail"):
                     yield MemoryPane(id="memory")
-                    for name in ("windows", "breakpoints", "events", "output", "text"):
+                    for name in ("windows", "breakpoints", "events", "output", "text", "mismatch"):
                         yield ListPane(name, id=name)
                     yield LineagePane(id="why")
         yield Timeline(id="timeline")
@@ -161,6 +162,8 @@ class DebuggerApp(App[None]):
         self.query_one(MemoryPane).go_to(Bytes(window.slot, window.base))
         self.query_one("#log", RichLog).can_focus = False
         self.query_one("#code").focus()
+        if self.session.program.comparison:
+            self.action_detail("mismatch")
         self.call_after_refresh(self.show_all)
 
     @on(Resized)
@@ -183,6 +186,7 @@ class DebuggerApp(App[None]):
         self._show_list("breakpoints", breakpoint_lines)
         self._show_list("events", event_lines)
         self._show_list("output", output_lines)
+        self._show_list("mismatch", mismatch_lines)
         self._show_title("")
 
     def _show_list(self, name: str, lines: Callable[[Session], Lines]) -> None:
@@ -228,6 +232,9 @@ class DebuggerApp(App[None]):
                 place = self.commands.place(words[1:], 4)
                 lineage = self.session.why(place)
                 shown = lambda: self._show_lineage(lineage, " ".join(words[1:]))  # noqa: E731
+            elif words[0] == "mismatch":
+                self.commands.run("mismatch")
+                shown = lambda: self.action_detail("mismatch")  # noqa: E731
             elif words[0] in ("memory", "x"):
                 where = self.session.places.memory(" ".join(words[1:2]))
                 shown = lambda: self._show_memory(where)  # noqa: E731

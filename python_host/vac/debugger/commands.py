@@ -223,6 +223,14 @@ class Commands:
     def _output(self, words: list[str]) -> str:
         return self._session.output().decode(errors="replace")
 
+    def _mismatch(self, words: list[str]) -> str:
+        comparison = self._session.program.comparison
+        if comparison is None:
+            raise DebuggerError("this run is compared with no other; `vac debug --mismatch CASE` opens one that is")
+        if self._session.tick != comparison.tick:
+            self._session.seek(comparison.tick)
+        return "\n".join(comparison.lines())
+
     def _help(self, words: list[str]) -> str:
         if words:
             command = _BY_NAME.get(words[0])
@@ -297,6 +305,7 @@ COMMANDS = (
     Command(("disasm", "code"), "[PLACE [LINES]]", "instructions with their source", Commands._code),
     Command(("where", "bt"), "", "functions that have not returned, with their locals", Commands._where),
     Command(("registers", "info"), "", "registers, data stack, SQI, windows", Commands._registers),
+    Command(("mismatch",), "", "to where the RTL differs, with both states", Commands._mismatch),
     Command(("output",), "", "what the program had written to its console", Commands._output),
     Command(("help", "h"), "[COMMAND]", "this", Commands._help),
 )

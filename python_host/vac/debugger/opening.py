@@ -16,6 +16,7 @@ from ..history.history import History
 from ..host.input_log import InputLog
 from ..host.session import Host
 from ..image.image import MAGIC, Image
+from .comparison import Comparison
 from .errors import DebuggerError
 from .output import Output
 from .source_map import SourceMap
@@ -25,12 +26,14 @@ _PACKAGE_SUFFIXES = (".vac", ".vac.json")
 
 @dataclass
 class Program:
-    """title: for people. history: at its first tick. output: of the console."""
+    """title: for people. history: where the debugger is to begin. output: of the console. comparison: with another
+    engine that came to something else."""
 
     title: str
     history: History
     source: SourceMap
     output: Output
+    comparison: Comparison | None = None
 
 
 def open_program(
@@ -79,7 +82,7 @@ def open_program(
             storage=Storage(file) if file else None, seed=seed or 0, replay=replay,
         )  # fmt: skip
     if source:
-        assembly = _assembly_of(image, path, source)
+        assembly = assembly_of(image, path, source)
     output.log = host.input_log
     return Program(image.name or path.name, History.following(host, image, engine), SourceMap(image, assembly), output)
 
@@ -95,12 +98,14 @@ def _open_recording(path: Path, source: Path | None, engine: str) -> Program:
     from ..recording.recording import Recording
 
     recording = Recording(path)
-    assembly = _assembly_of(recording.image, path, source) if source else None
+    assembly = assembly_of(recording.image, path, source) if source else None
     title = recording.image.name or path.name
     return Program(title, history_of(recording, engine), SourceMap(recording.image, assembly), Output())
 
 
-def _assembly_of(image: Image, path: Path, source: Path) -> Assembly:
+def assembly_of(image: Image, path: Path, source: Path) -> Assembly:
+    """A source's assembly, which must give the image's code. path: of the image, for errors. Raises DebuggerError,
+    AssemblyErrors, OSError."""
     assembly = _assemble(source, source.read_bytes())
     if assembly.image.code != image.code:
         raise DebuggerError(f"{source} assembles to other code than {path} holds")

@@ -315,10 +315,12 @@ class ListPane(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         index = y + self.scroll_offset.y
         if index >= len(self._lines):
-            return Strip.blank(self.size.width)
-        segments = list(self._lines[index].render(self.app.console))
+            return Strip.blank(self.size.width, self.rich_style)
+        line = self._lines[index].copy()
+        line.stylize_before(line.style)  # which `render` would leave out
         left = self.scroll_offset.x
-        return Strip(segments).crop_extend(left, left + self.size.width, None)
+        strip = Strip(line.render(self.app.console)).crop_extend(left, left + self.size.width, None)
+        return strip.apply_style(self.rich_style)
 
 
 Lines = tuple[list[Text], int | None]
@@ -362,3 +364,15 @@ def output_lines(session: Session) -> Lines:
     text = session.output().decode(errors="replace")
     lines = [Text("".join(c if c.isprintable() else "·" for c in line.expandtabs())) for line in text.split("\n")]
     return lines, len(lines)
+
+
+def mismatch_lines(session: Session) -> Lines:
+    """Both states where two engines part."""
+    comparison = session.program.comparison
+    if comparison is None:
+        return [Text("this run is compared with no other", QUIET)], None
+    rows: list[Text] = []
+    for line in comparison.lines():
+        is_marked = line.startswith("≠")
+        rows.append(Text(line, CHANGED if is_marked else NAME if len(rows) == len(comparison.notes) else ""))
+    return rows, None
