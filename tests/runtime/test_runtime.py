@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import vac
 from vac.beams.opening import open_store
 from vac.devices.device import BaseDevice, Reply
-from vac.devices.message_bus import MessageBus
+from vac.devices.message_bus import MessageBus, PeersBehind
 from vac.host.address_space import Shard
 from vac.image.image import Image
 from vac.memory.address import LA128
@@ -230,6 +230,11 @@ def test_vac_on_a_qwave_bus() -> None:
     machine.tick(100)
     assert machine.state == "halted"
     assert [(message.sender, message.topic, len(message.data)) for message in listener.coming] == [(3, 5, 4)]
+    running = VAC(VacImage.from_source(source), qwave=bus, number=4)
+    with pytest.raises(PeersBehind):
+        listener.arrived(50)
+    running.close()
+    assert len(listener.arrived(50)) == 1
 
 
 def test_denials_and_packets_stand_between_the_beams(tmp_path: Path) -> None:

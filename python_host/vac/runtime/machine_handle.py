@@ -7,8 +7,12 @@ from typing import Any
 from ..checkpoint.capture import MemoryCapture
 from ..checkpoint.memory_map import MemoryMap
 from ..checkpoint.point import Point
+from ..devices.message_bus import ENDED
+from ..devices.net import Net
+from ..devices.qwave import QWave
 from ..engines.registry import create_machine
 from ..isa.beam import BEAM_BYTES, Beam
+from ..isa.ports import Device
 from ..machine.state import State, Status
 from ..memory.address import LA128
 from ..scheduler.guarded_machine import GuardedMachine
@@ -176,6 +180,14 @@ class Vm:
         self._machine.account.ticks = state.tick
         ended = {Status.HALTED: StopCause.HALTED, Status.TRAPPED: StopCause.TRAPPED}.get(state.status)
         self._machine.account.stop = ended or self._machine.quota_cause(0)
+
+    def close(self) -> None:
+        """Ends it; other machines hear nothing from it any more, and do not wait for it."""
+        self.is_closed = True
+        for address in (Device.QWAVE, Device.NET):
+            device = self.host.device(address)
+            if isinstance(device, QWave | Net):
+                device.bus.note_time(device.number, ENDED)
 
     def check_open(self) -> None:
         """Raises MachineStopped."""

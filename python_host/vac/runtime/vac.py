@@ -104,7 +104,8 @@ class VAC:
         return self.vm.point()
 
     def close(self) -> None:
-        self.vm.is_closed = True
+        """As `Vm.close`; the store stays open."""
+        self.vm.close()
 
     def __enter__(self) -> VAC:
         return self

@@ -10,9 +10,7 @@ from typing import Any
 from ..checkpoint.checkpoint import SUFFIX, load_checkpoint, save_checkpoint
 from ..checkpoint.errors import CheckpointError
 from ..devices.device import DeviceStateError
-from ..devices.message_bus import DEFAULT_LATENCY, ENDED, MessageBus
-from ..devices.net import Net
-from ..devices.qwave import QWave
+from ..devices.message_bus import DEFAULT_LATENCY, MessageBus
 from ..engines.registry import EngineError
 from ..image.image import Image
 from ..machine.protocol import MachineError
@@ -72,7 +70,7 @@ class VacRuntime:
             place_host(vm.host, checkpoint.point)
         except (CheckpointError, RecordingError, DeviceStateError, MachineError, OSError, ValueError) as error:
             del self.machines[vm.id]
-            self._leave(vm)
+            vm.close()
             raise CheckpointFailed(f"{path} does not fit: {error}") from error
         vm.continue_here()
         return vm
@@ -163,14 +161,7 @@ class VacRuntime:
         """Ends a machine, or all of them; the others hear nothing from it any more."""
         for each in [vm] if vm else list(self.machines.values()):
             if not each.is_closed:
-                each.is_closed = True
-                self._leave(each)
-
-    def _leave(self, vm: Vm) -> None:
-        for address in (0x20, 0x40):
-            device = vm.host.device(address)
-            if isinstance(device, QWave | Net):
-                device.bus.note_time(device.number, ENDED)
+                each.close()
 
     def __enter__(self) -> VacRuntime:
         return self
