@@ -9,10 +9,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from vac.golden.model import GoldenMachine
+from vac.machine.protocol import Leaf
 from vac.memory.address import PageKey
 from vac.memory.errors import PagingError, TierUnavailable
 from vac.memory.page import Page
-from vac.memory.policy import PageId
+from vac.memory.page_store import Level, PageStore
+from vac.memory.paged_memory import page_id
+from vac.memory.pager import Pager
+from vac.memory.policy import Decision, PageId
+from vac.memory.tier import RamTier
 from vac.memory.write_behind import Leaving, WriteBehind
 
 STEPS = st.lists(
@@ -130,3 +136,32 @@ def test_without_a_thread_pages_are_written_at_once() -> None:
     store.is_broken = False
     behind.write_out()
     assert (1, 0) not in behind and store.versions[PageKey(1, 1)] == page_of(1)
+
+
+@pytest.mark.parametrize("is_ahead_in_background", [False, True])
+def test_a_page_that_leaves_for_another_and_is_fetched_with_it_is_the_newest_version(
+    monkeypatch: pytest.MonkeyPatch, is_ahead_in_background: bool
+) -> None:
+    class Durable(RamTier):
+        is_durable = True
+
+    pager = Pager(PageStore([Level(Durable(4096))]), 64, is_ahead_in_background=is_ahead_in_background)
+    machine = GoldenMachine()
+    memory = pager.attach(machine)
+    memory.bind(1, 1 << 20)
+    page, newest = page_id(memory.number, 1, 5), Leaf(bytes([7]) * 4096)
+    pager.frame_of(memory, 1, 5).map_all(machine)
+    machine.install(1, 5, newest)
+    access = pager.policy.access
+
+    def leaves_and_comes_back(machine: int, number: int, kept: Collection[PageId] = ()) -> Decision:
+        decision = access(machine, number, kept)
+        decision.evicted.append(page)
+        decision.fetched.append(page)
+        return decision
+
+    monkeypatch.setattr(pager.policy, "access", leaves_and_comes_back)
+    pager.frame_of(memory, 1, 6)
+    pager.settle()
+    assert pager.current_page(memory, 1, 5).data == newest.data
+    pager.close()

@@ -192,6 +192,7 @@ class Pager:
             frame = self._frames[page] = Frame(slot, number, leaving[0], leaving[1], is_current=False)
             return self._bring_ahead(frame, ahead)
         counts = self._memories[page[0]].statistics
+        ahead = self._taken_back(ahead)
         together = () if self._ahead else ahead
         try:
             needed, *others = self._read([page, *together])
@@ -220,7 +221,23 @@ class Pager:
             self._read_ahead(pages)
         return frame
 
+    def _taken_back(self, pages: Sequence[PageId]) -> list[PageId]:
+        """Frames for those that are on their way out, whose newest version no tier has; returns the others. A page that
+        has to leave for another can be one that is fetched with it."""
+        others: list[PageId] = []
+        for page in pages:
+            leaving = self._leaving.take(page)
+            if leaving is None:
+                others.append(page)
+                continue
+            _, slot, number = split_page_id(page)
+            self._keep_ahead([page], [Frame(slot, number, leaving[0], leaving[1], is_current=False)])
+        return others
+
     def _read_ahead(self, pages: Sequence[PageId]) -> None:
+        pages = self._taken_back(pages)
+        if not pages:
+            return
         if self._ahead:
             self._ahead.start([(page, self._key(page)) for page in pages])
             return
