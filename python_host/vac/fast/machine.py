@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes as c
+import struct
 import weakref
 from collections.abc import Callable
 from enum import Enum
@@ -23,6 +24,10 @@ _FIRST_ROOM = 1 << 14
 _LASTING_ROOM = 1 << 18
 """A larger buffer is given back once it is drained."""
 _LAST_TICK = (1 << 64) - 1
+_WINDOWS = struct.Struct("<QIBBxx")
+"""As `abi.CWindow`."""
+assert _WINDOWS.size == c.sizeof(abi.CWindow)
+_NO_WINDOW = Window()
 _PLAIN_STOPS = {
     abi.STOP_TICK: StopReason.TICK,
     abi.STOP_HALTED: StopReason.HALTED,
@@ -258,9 +263,12 @@ def _state_from(raw: abi.CState) -> State:
         sp=raw.sp,
         rp=raw.rp,
         fp=raw.fp,
-        cells=list(raw.cells),
-        labels=list(raw.labels),
-        windows=[Window(window.slot, window.base, window.length, window.permissions) for window in raw.windows],
+        cells=raw.cells[:],
+        labels=raw.labels[:],
+        windows=[
+            Window(slot, base, length, permissions) if base or length or slot or permissions else _NO_WINDOW
+            for base, length, slot, permissions in _WINDOWS.iter_unpack(raw.windows)
+        ],
         code_length=raw.code_length,
         has_labels=bool(raw.has_labels),
         sqi=Sqi(
