@@ -16,7 +16,7 @@ from vac.isa.encoding import FieldKind
 from vac.isa.instruction import Instruction, Unit
 from vac.isa.ports import SYSTEM_CALLS
 from vac.isa.table import lookup
-from vac.machine.protocol import Answer, Event
+from vac.machine.protocol import Answer, Event, EventKind
 
 Leaf = tuple[Any, ...]
 
@@ -185,6 +185,8 @@ class ForwardSlicer(GoldenMachine):
             leaf = Taint.of_leaf("input", self.answered)
             requests = [self.cell(index).as_address() for index in read] if row.unit is Unit.SYSTEM_CALL else []
             given = union([leaf, *requests])
+            if row.unit is not Unit.DEVICE_OUT:
+                self.used = union([given, *self._let_out(event)])
             for index in written:
                 self.cells[index] = given
             for slot, offset, data in answer.writes:
@@ -202,6 +204,17 @@ class ForwardSlicer(GoldenMachine):
                 self.cells[index] = total
             for index in windows.written:
                 self.windows[index] = total
+
+    def _let_out(self, event: Event | None) -> list[Taint]:
+        """Bytes that a system call hands to the host."""
+        assert event
+        if event.kind is not EventKind.SYSTEM_CALL or SYSTEM_CALLS[event.number].name not in ("write", "beam_emit"):
+            return []
+        pointer, length = event.arguments[-2:]
+        window = list.__getitem__(self._state.windows, pointer >> 28)
+        start = window.base + (pointer & 0xFFFFFFF)
+        length = min(length, 1 << 16, (1 << 32) - start) if window.permissions else 0
+        return [self.byte(window.slot, start + index) for index in range(length)]
 
     def _carry_access(
         self, row: Instruction, word: int, here: Taint, read: list[int], written: list[int], memory: list[Taint],

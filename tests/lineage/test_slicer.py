@@ -16,6 +16,7 @@ from vac.checkpoint.point import Point
 from vac.history.history import History
 from vac.host.input_log import Entry
 from vac.image.image import Image, Window
+from vac.isa.ports import SYSTEM_CALLS
 from vac.lineage.errors import LineageError
 from vac.lineage.lineage import Lineage
 from vac.lineage.places import ANSWER, CONTROL, CORE, MEMORY, WINDOW
@@ -74,10 +75,10 @@ def hosted_run(seed: int, with_control: bool = False) -> Run:
     run = Run(program.image, host.input_log.entries, origin)
     stop = StopReason.TICK
     while stop is StopReason.TICK and machine._state.tick < 2500:
-        before = machine._state.tick
+        before, answered = machine._state.tick, len(run.log)
         stop = host.run(before + 1).reason
         after = machine._state.tick
-        if after > before and draw.random() < 0.03:
+        if after > before and draw.random() < (0.3 if len(run.log) > answered else 0.03):
             run.asked.append((before, "instruction", machine.used))
         if draw.random() < 0.1 or stop is not StopReason.TICK:
             run.ask(machine, machine._state, draw)
@@ -282,6 +283,8 @@ def test_the_random_runs_have_everything_in_them() -> None:
     assert kinds == {"cell", "window", "memory", "input", "register"}
     longest = max(taint.ticks.bit_count() for run in runs for _, _, taint in run.asked)
     assert longest > 300
+    calls = {entry.number for run in runs for entry in run.log if entry.kind is EventKind.SYSTEM_CALL}
+    assert calls == set(range(len(SYSTEM_CALLS)))
     assert any(entry.answer.windows for run in runs for entry in run.log)
     assert any(entry.answer.writes for run in runs for entry in run.log)
     assert sum(run.ticks for run in runs) > 15000
