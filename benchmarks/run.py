@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks import engines
 from benchmarks.beams import measure_beams, print_beams
+from benchmarks.checkpoints import measure_checkpoints, print_checkpoints
 from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
 from benchmarks.packages import measure_packages, print_packages
 from benchmarks.paging import measure_paging, print_paging
@@ -182,6 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
         paging = measure_paging(options.quick, command)
         beams = measure_beams(options.quick, command)
         packages = measure_packages(options.quick, command)
+        checkpoints = measure_checkpoints(options.quick, command)
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -189,8 +191,9 @@ def main(arguments: list[str] | None = None) -> int:
     print_paging(paging)
     print_beams(beams)
     print_packages(packages)
+    print_checkpoints(checkpoints)
     if not options.quick:
-        files = {"paging.json": paging, "beams.json": beams, "packages.json": packages}
+        files = {"paging.json": paging, "beams.json": beams, "packages.json": packages, "checkpoints.json": checkpoints}
         for name, records in ((path, results), *((RESULTS_FOLDER / file, own) for file, own in files.items())):
             write_results(name, records)
             print(f"written: benchmarks/results/{name.name}", file=sys.stderr)

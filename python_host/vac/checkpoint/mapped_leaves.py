@@ -54,9 +54,11 @@ class MappedLeaves:
         self._away.clear()
 
     def exchange(self, memory: MemoryMap, stale: Iterable[tuple[int, int]]) -> None:
-        """Another map from here on. stale: the leaves that may differ from it; the machine gives them back."""
-        for slot, number in stale:
-            if (slot, number) in self._resident:
-                self._machine.evict(slot, number)
-                del self._resident[slot, number]
+        """Another map from here on. stale: the leaves that may differ from it; those that the machine holds and that do
+        are put into it. What an engine knows of code that stays the same stays."""
+        # All is read before anything is changed: a store that fails leaves the machine as it is.
+        wanted = [(place, memory.leaf(key_of(*place))) for place in stale if place in self._resident]
+        for place, leaf in wanted:
+            if self._machine.read_leaf(*place) != leaf:
+                self._machine.install(*place, leaf)
         self.settle(memory)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from ..checkpoint.memory_map import key_of
 from ..checkpoint.point import Point
@@ -17,12 +20,12 @@ from ..golden.model import GoldenMachine
 from ..host.input_log import Entry
 from ..isa.limits import CODE_SLOT, LEAF_BITS
 from ..machine.protocol import Leaf
-from .tracing import STORE_SIZES, stores_overlapping
+from .tracing import STORE_SIZES, Beams, stores_overlapping
 
 if TYPE_CHECKING:
     from .history import History
 
-_WINDOW = 1 << 20
+_WINDOW = 1 << 24
 """Ticks that are searched from behind at once."""
 
 
@@ -147,28 +150,30 @@ def _with_pc(history: History, write: Write) -> Write:
 def _last_store(history: History, slot: int, offset: int, length: int, first: int, last: int) -> Write | None:
     while first < last:
         start = max(first, last - _WINDOW)
-        candidates: list[tuple[int, int, int, int, int]] = []
+        candidates: list[tuple[int, npt.NDArray[np.intp], Beams]] = []
         for tick, beams in history.beams(start, last):
             found = stores_overlapping(beams, offset, length)
-            chosen = beams[found]
-            candidates += zip(
-                (found + tick).tolist(), chosen["pc"].tolist(), chosen["opcode"].tolist(), chosen["value"].tolist(),
-                chosen["aux"].tolist(), strict=True,
-            )  # fmt: skip
-        for tick, pc, opcode, value, aux in reversed(candidates):
-            if _slot_stored_to(history, tick) == slot:
-                return Write(tick, pc, slot, aux, int(STORE_SIZES[opcode]), value, opcode)
+            if len(found):
+                candidates.append((tick, found, beams[found]))
+        for tick, found, chosen in reversed(candidates):
+            for index in range(len(found) - 1, -1, -1):
+                at = tick + int(found[index])
+                if _slot_stored_to(history, at) == slot:
+                    return _write(at, slot, chosen[index])
         last = start
     return None
+
+
+def _write(tick: int, slot: int, beam: Any) -> Write:
+    pc, opcode, _, _, value, aux = beam.tolist()
+    return Write(tick, pc, slot, aux, int(STORE_SIZES[opcode]), value, opcode)
 
 
 def _stores(history: History, slot: int, offset: int, length: int, first: int, last: int) -> Iterator[Write]:
     for tick, beams in history.beams(first, last):
         for index in stores_overlapping(beams, offset, length).tolist():
             if _slot_stored_to(history, tick + index) == slot:
-                _, opcode, _, _, value, aux = beams[index].tolist()
-                pc = int(beams[index]["pc"])
-                yield Write(tick + index, pc, slot, aux, int(STORE_SIZES[opcode]), value, opcode)
+                yield _write(tick + index, slot, beams[index])
 
 
 def _slot_stored_to(history: History, tick: int) -> int:

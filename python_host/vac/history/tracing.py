@@ -19,8 +19,9 @@ BEAM_DTYPE = np.dtype(
 """A beam as `isa.beam` packs it."""
 
 Beams = npt.NDArray[np.void]
-CHUNK_TICKS = 1 << 18
-"""Beams that stay in the processor's cache from the engine to the search."""
+CHUNK_TICKS = (1 << 18) - (1 << 8)
+"""Beams that stay in the processor's cache from the engine to the search. A little less than what the engine's buffer
+holds, which it would give back if it were full."""
 
 
 class Tracer:
@@ -92,10 +93,13 @@ def name_of(opcode: int) -> str:
 
 def stores_overlapping(beams: Beams, offset: int, length: int) -> npt.NDArray[np.intp]:
     """Indices of stores that touch `length` bytes at an offset, of whatever slot."""
-    aux = beams["aux"]
-    candidates = np.flatnonzero((aux < offset + length) & (aux > offset - 4 if offset >= 4 else True))
+    # One comparison: what lies before wraps around to numbers that are too large. A store begins at most three bytes
+    # before what it touches.
+    low = max(0, offset - 3)
+    distance = beams["aux"] - np.uint32(low)
+    candidates = np.flatnonzero(distance < offset + length - low)
     if not len(candidates):
         return candidates
     sizes = STORE_SIZES[beams["opcode"][candidates]]
-    ends = aux[candidates].astype(np.uint64) + sizes
+    ends = beams["aux"][candidates].astype(np.uint64) + sizes
     return candidates[(sizes > 0) & (ends > offset)]
