@@ -10,8 +10,7 @@ import numpy.typing as npt
 from ..image.decode import decode
 from ..isa.encoding import MAX_LENGTH
 from .effects import NOWHERE, Effects, Flow, Role, Space, effects_of
-
-Numbers = npt.NDArray[np.int64]
+from .last_writers import Numbers
 
 _UNKNOWN = Effects((Flow(NOWHERE),))
 

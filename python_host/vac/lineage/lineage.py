@@ -7,11 +7,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..isa.limits import CODE_SLOT
 from .effects import Role
-from .last_writers import distinct
+from .last_writers import Numbers, distinct
 from .places import ANSWER, CONTROL, CORE, MEMORY, NEAR, WINDOW, name_of_place, slot_and_offset
 
 if TYPE_CHECKING:
@@ -19,11 +18,11 @@ if TYPE_CHECKING:
     from ..host.input_log import Entry
     from .target import Target
 
-Numbers = npt.NDArray[np.int64]
-
-_KEY_BITS = 8
+KEY_BITS = 8
+"""Of a write's key, which has the tick above them: which write of its instruction it is."""
+ROOT_KEY = (1 << 63) - 1
+"""Key of what was asked about."""
 _LENGTH_BITS = 18
-_ROOT_KEY = (1 << 63) - 1
 
 
 class Kind(Enum):
@@ -153,7 +152,7 @@ class Lineage:
         leaf_of = np.searchsorted(packed, place << _LENGTH_BITS | size)
         leaves = np.stack([packed >> _LENGTH_BITS, packed & (1 << _LENGTH_BITS) - 1], 1)
         writes, root = len(keys), len(keys) + len(leaves)
-        all_keys = np.append(keys, _ROOT_KEY)
+        all_keys = np.append(keys, ROOT_KEY)
         positions = np.append(np.arange(writes), root)
 
         def index_of(wanted: Numbers) -> Numbers:
@@ -167,7 +166,7 @@ class Lineage:
         kinds, values, texts = _leaves(history, end, leaves, writes)
         none = np.full(len(leaves) + 1, -1, np.int64)
         columns = {
-            "tick": keys >> _KEY_BITS,
+            "tick": keys >> KEY_BITS,
             "pc": rest[0],
             "opcode": rest[1],
             "value": np.concatenate([rest[2], values, [-1]]),

@@ -20,11 +20,11 @@ from ..isa.instruction import Unit
 from ..isa.limits import CODE_SLOT
 from ..isa.table import INSTRUCTIONS
 from .control_dependence import ControlDependence
-from .effect_table import EffectTable, Numbers
+from .effect_table import EffectTable
 from .effects import Role
 from .errors import LineageError
-from .last_writers import distinct
-from .lineage import Lineage
+from .last_writers import Numbers, distinct
+from .lineage import KEY_BITS, ROOT_KEY, Lineage
 from .places import ANSWER, CONTROL, MEMORY, NEAR, WINDOW, slot_and_offset
 from .span import Beams, Setting, Span, expanded, may_write_cells
 from .target import Target, waiting_operands
@@ -32,10 +32,6 @@ from .target import Target, waiting_operands
 if TYPE_CHECKING:
     from ..history.history import History
 
-KEY_BITS = 8
-"""Of a row's key below its tick: which write of its instruction it is."""
-ROOT = (1 << 63) - 1
-"""Key of what was asked about."""
 _SPANS = (1 << 12, 1 << 20)
 """Ticks of the first span and of the longest."""
 _OPENED_SPAN = 1 << 18
@@ -160,7 +156,7 @@ class _Slicer:
         tick = self._tick
         places, is_retired = self._roots()
         self._open = _Edges.of(
-            np.full(len(places), ROOT), np.array(places, np.int64), np.array(places, np.int64) >= MEMORY,
+            np.full(len(places), ROOT_KEY), np.array(places, np.int64), np.array(places, np.int64) >= MEMORY,
             np.zeros(len(places), np.int64),
         )  # fmt: skip
         last, size = tick, _SPANS[0]
@@ -303,7 +299,7 @@ class _Slicer:
         marks = bytearray(span.rows)
         if is_root:
             rows = np.arange(span.rows)
-            self._connect(np.full(len(rows), ROOT), keys[rows], np.zeros(len(rows), np.int64))
+            self._connect(np.full(len(rows), ROOT_KEY), keys[rows], np.zeros(len(rows), np.int64))
             marks[:] = b"\1" * span.rows
         else:
             self._close(span, keys, marks)

@@ -20,9 +20,9 @@ from ..host.input_log import Entry
 from ..isa.limits import CELL_MASK, CODE_ADDRESS_BITS, CODE_SLOT, DATA_STACK_CELLS, POINTER_DISPLACEMENT_BITS
 from ..machine.state import State
 from .control_dependence import ControlDependence
-from .effect_table import EffectTable, Numbers
+from .effect_table import EffectTable
 from .effects import Effects, Flow, Made, Origin, Place, Role, Space
-from .last_writers import last_writers
+from .last_writers import Numbers, last_writers
 from .places import ANSWER, CONTROL, CORE, MEMORY, NEAR, NEVER, WINDOW
 
 Beams = npt.NDArray[np.void]
