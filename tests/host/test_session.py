@@ -20,7 +20,7 @@ from vac.host.session import Host
 from vac.image.image import Image, Segment, Window
 from vac.isa.ports import REFUSED
 from vac.isa.traps import Trap
-from vac.machine.protocol import Leaf, MachineError, PageMiss, StopReason
+from vac.machine.protocol import Answer, Leaf, MachineError, OutOfFrames, PageMiss, StopReason
 from vac.machine.state import State, Status
 
 UPPERCASE = """
@@ -354,3 +354,22 @@ def test_a_damaged_log_is_refused_with_its_line(line: str) -> None:
     assert len(InputLog.from_text(good).entries) == 1
     with pytest.raises(InputLogError, match="line 2"):
         InputLog.from_text(f"{good}\n{line}\n")
+
+
+def test_the_waiting_instruction_is_there_when_its_answer_comes() -> None:
+    """A core in hardware fetches it again to retire it; what the answer writes must not push it out."""
+
+    class Few(GoldenMachine):
+        def install(self, slot: int, number: int, leaf: Leaf) -> None:
+            if (slot, number) not in self.leaves() and len(self.leaves()) == 4:
+                raise OutOfFrames("four frames")
+            super().install(slot, number, leaf)
+
+        def answer(self, answer: Answer) -> None:
+            assert (0, self.state().pc >> 12) in self.leaves()
+            super().answer(answer)
+
+    image = assemble(".memory 65536\n lit 0; lit32 4000; lit32 7000; sys 0; halt")
+    machine = Few()
+    host = Host(machine, image, console=Console(bytes(7_000)))
+    assert host.run(100).reason is StopReason.HALTED

@@ -127,7 +127,7 @@ def test_a_machine_goes_on_after_its_server_was_killed(server: SeaweedServer) ->
     expected = run_unpaged(image)
     bucket = open_bucket(server.bucket, server.endpoint, prefix="killed", seconds=5.0)
     tier = ObjectTier(bucket, 1 << 14, object_bytes=1 << 11, limits=HASTY)
-    pager = Pager(PageStore([Level(CompressedTier(1 << 14), 2000), Level(tier)]), 6)
+    pager = Pager(PageStore([Level(CompressedTier(1 << 14), 2000), Level(tier)]), 7)
     stopped: list[TierUnavailable] = []
 
     def restart(error: Exception) -> None:

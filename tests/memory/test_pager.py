@@ -121,7 +121,7 @@ def test_an_answer_is_given_once_though_its_pages_had_to_wait() -> None:
         halt"""
     data = bytes(range(1, 251)) * 120
     tier = FailingTier()
-    pager = Pager(PageStore([Level(tier)]), 17)
+    pager = Pager(PageStore([Level(tier)]), 19)
     host = host_of(source, pager, storage=Storage(io.BytesIO(data)))
     other = Host(GoldenMachine(), walk(1 << 18, 60, 1), pager=pager, allocation_limit=1 << 24)
     stops, reason = 0, StopReason.TICK
@@ -144,7 +144,7 @@ def test_an_answer_is_given_once_though_its_pages_had_to_wait() -> None:
 
 def test_damage_below_stops_the_machine_that_needs_the_page(tmp_path: Path) -> None:
     store = PageStore([Level(FileTier(tmp_path, SIZE))])
-    pager = Pager(store, 17)
+    pager = Pager(store, 19)
     host = Host(GoldenMachine(), walk(1 << 18, 100, 1), pager=pager, allocation_limit=1 << 24)
     host.run(1200)
     store.flush()
@@ -238,7 +238,7 @@ def test_granted_shards_are_shared_until_somebody_writes() -> None:
         lit32 0x30000000; ld32 s, s
         halt"""
     shard = Shard(7, bytes(range(1, 41)), 3)
-    pager = Pager(PageStore.in_ram(SIZE), 17)
+    pager = Pager(PageStore.in_ram(SIZE), 19)
     for text in (b"a", b"b"):
         host = host_of(source, pager, shards=[shard], console=Console(text, lambda data: None))
         assert host.run(1000).reason is StopReason.HALTED
@@ -247,7 +247,7 @@ def test_granted_shards_are_shared_until_somebody_writes() -> None:
 
 
 def test_slots_are_bound_once() -> None:
-    memory = Pager(PageStore.in_ram(SIZE), 17).attach(GoldenMachine())
+    memory = Pager(PageStore.in_ram(SIZE), 19).attach(GoldenMachine())
     memory.bind(3, 4096)
     with pytest.raises(ShardError, match="slot 3 is bound"):
         memory.bind(3, 4096)
@@ -256,7 +256,7 @@ def test_slots_are_bound_once() -> None:
 
 
 @pytest.mark.parametrize("create", [GoldenMachine, SmallMachine])
-@pytest.mark.parametrize(("page_bytes", "frames"), [(4096, 17), (16384, 5), (65536, 4)])
+@pytest.mark.parametrize(("page_bytes", "frames"), [(4096, 19), (16384, 7), (65536, 4)])
 def test_labels_travel_with_their_leaves(create: Callable[[], GoldenMachine], page_bytes: int, frames: int) -> None:
     source = """
         .labels

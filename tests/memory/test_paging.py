@@ -148,7 +148,7 @@ def test_random_programs_cannot_tell(
 
 
 @pytest.mark.rtl
-@pytest.mark.parametrize(("page_bytes", "frames"), [(4096, 17), (65536, 4), (65536, 40)])
+@pytest.mark.parametrize(("page_bytes", "frames"), [(4096, 19), (65536, 4), (65536, 40)])
 def test_the_core_cannot_tell_either(page_bytes: int, frames: int) -> None:
     """40 frames are more leaves than the core has frames, so that it gets single ones."""
     image, unpaged = expected(1 << 22, 300, 1)
@@ -198,5 +198,5 @@ def test_machines_share_frames_and_contents_but_not_what_they_write() -> None:
 
 
 def test_frames_too_few_for_an_instruction_are_refused() -> None:
-    with pytest.raises(ValueError, match="give 17 or more"):
+    with pytest.raises(ValueError, match="give 19 or more"):
         Pager(PageStore.in_ram(4096), 16)

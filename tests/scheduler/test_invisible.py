@@ -36,7 +36,7 @@ EXECUTORS: dict[str, Callable[[], Executor]] = {
     st.sampled_from(sorted(EXECUTORS)),
     st.sampled_from(sorted(EXECUTORS)),
     st.lists(st.tuples(st.integers(0, 5), st.integers(1, 900)), max_size=6),
-    st.sampled_from((None, 17, 40)),
+    st.sampled_from((None, 19, 40)),
 )
 def test_slices_order_executors_moves_and_paging_do_not_show(
     order: list[int], slice_ticks: int, first: str, second: str, moves: list[tuple[int, int]], frames: int | None

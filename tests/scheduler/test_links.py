@@ -61,7 +61,7 @@ def test_a_failed_link_stops_its_machine_by_name(is_paged: bool) -> None:
         boards.append(Unplugged())
         return boards[-1]
 
-    pager = Pager(PageStore.in_ram(4096), 17) if is_paged else None
+    pager = Pager(PageStore.in_ram(4096), 19) if is_paged else None
     with Scheduler(OneEach("fast", keeps_beams=True), pager=pager, slice_ticks=60) as scheduler:
         bad = scheduler.add(mix(1), executor=OneEach(board, keeps_beams=True), seed=1)
         good = [scheduler.add(mix(seed), seed=seed) for seed in (2, 3, 4)]
@@ -82,7 +82,7 @@ def test_a_failed_link_stops_its_machine_by_name(is_paged: bool) -> None:
 
 def test_others_pages_are_served_when_a_silent_board_holds_the_frames() -> None:
     board = Unplugged()
-    pager = Pager(PageStore.in_ram(4096), 17)
+    pager = Pager(PageStore.in_ram(4096), 19)
     with Scheduler(OneEach("fast", keeps_beams=True), pager=pager, slice_ticks=100, turn_slices=1000) as scheduler:
         bad = scheduler.add(toucher(4), executor=OneEach(lambda: board, keeps_beams=True))
         scheduler.run(300)
@@ -123,7 +123,7 @@ def test_machines_saved_from_a_shared_core_can_move_when_its_link_fails() -> Non
 
 
 def test_a_pager_is_looked_at_before_it_is_taken() -> None:
-    pager = Pager(PageStore.in_ram(4096), 17)
+    pager = Pager(PageStore.in_ram(4096), 19)
     with pytest.raises(SchedulerError, match="a PageStore is no pager"):
         Scheduler(pager=pager.store)  # pyright: ignore[reportArgumentType]
     pager.attach(GoldenMachine())
@@ -132,8 +132,8 @@ def test_a_pager_is_looked_at_before_it_is_taken() -> None:
     pager.close()
     with pytest.raises(SchedulerError, match="the pager is closed"):
         Scheduler(pager=pager)
-    other = Pager(PageStore.in_ram(4096), 17)
-    with Scheduler(pager=Pager(PageStore.in_ram(4096), 17)) as scheduler:
+    other = Pager(PageStore.in_ram(4096), 19)
+    with Scheduler(pager=Pager(PageStore.in_ram(4096), 19)) as scheduler:
         with pytest.raises(SchedulerError, match="memory of vm0 is under another pager"):
             scheduler.add(mix(1), pager=other)
         assert scheduler.machines == []

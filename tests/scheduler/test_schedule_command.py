@@ -65,7 +65,7 @@ def digest_alone(name: str, seed: int) -> str:
         ("--processes", 2, "--slice", 300),
         ("--shared-core", "--slice", 500),
         ("--frames", 20, "--page-size", "4KiB", "--tiers", "lz4@8KiB,file:pages", "--slice", 400),
-        ("--processes", 2, "--frames", 17, "--page-size", "4K", "--no-prefetch", "--engine", "golden"),
+        ("--processes", 2, "--frames", 19, "--page-size", "4K", "--no-prefetch", "--engine", "golden"),
     ],
 )
 def test_machines_end_as_they_do_alone(options: tuple[object, ...]) -> None:
@@ -154,7 +154,7 @@ def cpu_ticks(pid: int) -> int:
 
 
 def test_statistics_are_recorded_and_drawn() -> None:
-    common = ("--frames", 17, "--page-size", "4KiB", "--slice", 500, "--every", 1)
+    common = ("--frames", 19, "--page-size", "4KiB", "--slice", 500, "--every", 1)
     found = report("touch.vasm", "mix.vasm", "erratic.vasm", *common, "--until", 40_000, "--record", "s.jsonl", code=4)
     statistics = read_statistics(Path("s.jsonl"))
     assert statistics.machines == ["touch", "mix", "erratic"]

@@ -135,7 +135,7 @@ def test_a_consumer_gets_the_beams_of_each_slice() -> None:
 
 
 def test_machines_take_turns_when_their_working_sets_do_not_fit_together() -> None:
-    pager = Pager(PageStore.in_ram(4096), 17, PolicyOptions(prefetch=None))
+    pager = Pager(PageStore.in_ram(4096), 19, PolicyOptions(prefetch=None))
     shared: list[int] = []
     with Scheduler(beams_kept(), pager=pager, slice_ticks=100, turn_slices=2) as scheduler:
         vms = [scheduler.add(toucher(8), seed=1) for _ in range(9)]
@@ -178,7 +178,7 @@ def test_a_tier_that_fails_stops_machines_that_can_go_on_later() -> None:
             return super().get_page(key)
 
     tier = Tier(4096)
-    pager = Pager(PageStore([Level(tier)]), 17)
+    pager = Pager(PageStore([Level(tier)]), 19)
     with Scheduler(beams_kept(), pager=pager, slice_ticks=100, turn_slices=1) as scheduler:
         vms = [scheduler.add(toucher(8)) for _ in range(4)]
         scheduler.run(2000)
@@ -258,7 +258,7 @@ def test_a_pager_lets_a_machine_move_to_a_core_with_less_room() -> None:
     small = SharedCore(Small(), keeps_beams=True)
     machine = create_machine("golden")
     Host(machine, toucher(8)).run(1 << 40)
-    with Scheduler(beams_kept(), pager=Pager(PageStore.in_ram(4096), 17), slice_ticks=100) as scheduler:
+    with Scheduler(beams_kept(), pager=Pager(PageStore.in_ram(4096), 19), slice_ticks=100) as scheduler:
         vm = scheduler.add(toucher(8))
         scheduler.run(600)
         assert len(vm.machine.leaves()) > 4

@@ -67,7 +67,7 @@ PLACES = ("one", "two", "three golden", "here")
     st.sampled_from(PLACES[:3]),
     st.sampled_from(PLACES),
     st.lists(st.tuples(st.integers(0, 5), st.integers(1, 900)), max_size=5),
-    st.sampled_from((None, 17, 40)),
+    st.sampled_from((None, 19, 40)),
 )
 def test_processes_slices_moves_and_paging_do_not_show(
     order: list[int], slice_ticks: int, first: str, second: str, moves: list[tuple[int, int]], frames: int | None
@@ -311,7 +311,7 @@ def test_what_a_pool_refuses() -> None:
 
 
 def test_a_pool_that_is_closed_too_early_fails_its_machines() -> None:
-    pager = Pager(PageStore.in_ram(4096), 17)
+    pager = Pager(PageStore.in_ram(4096), 19)
     with WorkerPool("fast", 2) as pool, Scheduler(pool, pager=pager, slice_ticks=100) as scheduler:
         vms = [scheduler.add(mix(seed), seed=seed) for seed in range(3)]
         scheduler.run(300)

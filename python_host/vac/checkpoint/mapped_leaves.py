@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from ..host.residency import LeafRange
 from ..machine.protocol import Leaf, Machine, MachineError
 from .memory_map import MemoryMap, key_of
 
@@ -40,10 +41,14 @@ class MappedLeaves:
             return self._machine.read_leaf(slot, number)
         return self._away.get((slot, number)) or self.memory.leaf(key_of(slot, number))
 
-    def make_resident(self, slot: int, first: int, last: int) -> None:
-        for number in range(first, last + 1):
-            if (slot, number) not in self._resident:
-                self.serve(slot, number)
+    def make_resident(self, ranges: Sequence[LeafRange]) -> None:
+        wanted = [(slot, number) for slot, first, last in ranges for number in range(first, last + 1)]
+        for key in wanted:
+            if key in self._resident:
+                self._resident[key] = self._resident.pop(key)  # now the last to make way
+        for key in wanted:
+            if key not in self._resident:
+                self.serve(*key)
 
     def take_departed(self) -> set[tuple[int, int]]:
         return set(self._away)

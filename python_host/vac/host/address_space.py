@@ -127,11 +127,6 @@ class AddressSpace:
         data = b"".join(self.leaf(slot, number).data for number in range(first, last + 1))
         return data[offset % LEAF_BYTES :][:length]
 
-    def make_resident(self, slot: int, offset: int, length: int) -> None:
-        """Every leaf of a range that an answer is going to write."""
-        if length:
-            self.residency.make_resident(slot, offset >> LEAF_BITS, offset + length - 1 >> LEAF_BITS)
-
     # ---- grants --------------------------------------------------------------------------------------------------
 
     def allocate(self, length: int) -> Window | None:

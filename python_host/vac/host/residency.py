@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..machine.protocol import Leaf, Machine, MachineError
+from ..isa.limits import CODE_SLOT, LEAF_BITS
+from ..isa.table import BY_MNEMONIC
+from ..machine.protocol import Answer, Event, Leaf, Machine, MachineError
+
+_REQUEST_BYTES = max(BY_MNEMONIC[name].length for name in ("in", "out", "sys"))
+
+LeafRange = tuple[int, int, int]
+"""Slot, first leaf and last leaf, both included."""
+
+
+def leaves_of_answer(event: Event, answer: Answer) -> list[LeafRange]:
+    """What must be resident when the answer is given: what it writes, and the instruction that then retires."""
+    code = (CODE_SLOT, event.pc >> LEAF_BITS, event.pc + _REQUEST_BYTES - 1 >> LEAF_BITS)
+    written = [
+        (slot, offset >> LEAF_BITS, offset + len(data) - 1 >> LEAF_BITS) for slot, offset, data in answer.writes if data
+    ]
+    return [*written, code]
 
 
 class Residency(Protocol):
@@ -19,8 +35,8 @@ class Residency(Protocol):
         """What a leaf holds now, wherever it is."""
         ...
 
-    def make_resident(self, slot: int, first: int, last: int) -> None:
-        """Installs every leaf of a range, both ends included; all of them are there when it returns."""
+    def make_resident(self, ranges: Sequence[LeafRange]) -> None:
+        """Installs every leaf of these ranges; all of them are there when it returns."""
         ...
 
     def take_departed(self) -> set[tuple[int, int]]:
@@ -48,10 +64,14 @@ class HeldLeaves:
             return self._machine.read_leaf(slot, number)
         return self._evicted.get((slot, number)) or self._initial(slot, number)
 
-    def make_resident(self, slot: int, first: int, last: int) -> None:
-        for number in range(first, last + 1):
-            if (slot, number) not in self._resident:
-                self._install(slot, number)
+    def make_resident(self, ranges: Sequence[LeafRange]) -> None:
+        wanted = [(slot, number) for slot, first, last in ranges for number in range(first, last + 1)]
+        for key in wanted:
+            if key in self._resident:
+                self._resident[key] = self._resident.pop(key)  # now the last to make way
+        for key in wanted:
+            if key not in self._resident:
+                self._install(*key)
 
     def take_departed(self) -> set[tuple[int, int]]:
         departed, self._departed = self._departed, set()

@@ -51,6 +51,7 @@ from .guard import (
     device_name,
 )
 from .input_log import Entry, InputLog, InputLogError
+from .residency import leaves_of_answer
 from .system_calls import SystemCalls
 from .traffic import Traffic
 
@@ -264,8 +265,7 @@ class Host:
         if self._is_output_due:
             self._follow(event, answer)
             self._is_output_due = False
-        for slot, offset, data in answer.writes:
-            self.memory.make_resident(slot, offset, len(data))
+        self.memory.residency.make_resident(leaves_of_answer(event, answer))
         for _, window in answer.windows:
             self.memory.note_grant(window)
         self.input_log.record(event, answer)

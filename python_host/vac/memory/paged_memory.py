@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..commitment.state_root import StateCommitment
@@ -104,17 +105,21 @@ class PagedMemory:
         self.statistics.soft_faults += self._pager.find_frame(self, slot, page) is not None
         self._map(self._pager.frame_of(self, slot, page), index)
 
-    def make_resident(self, slot: int, first: int, last: int) -> None:
-        """All leaves of a range, both ends included, are in the engine at the same time. Raises PagingError."""
-        pages = range(first // self._leaves, last // self._leaves + 1)
+    def make_resident(self, ranges: Sequence[tuple[int, int, int]]) -> None:
+        """All leaves of these ranges (slot, first, last, both included) are in the engine at the same time.
+
+        Raises PagingError.
+        """
         held: list[PageId] = []
         try:
-            for number in pages:
-                self._pager.frame_of(self, slot, number)
-                held.append(page_id(self.number, slot, number))
-                self._pager.policy.pin(held[-1])
-            for leaf in range(first, last + 1):
-                self._map(self._pager.frame_of(self, slot, leaf // self._leaves), leaf % self._leaves)
+            for slot, first, last in ranges:
+                for number in range(first // self._leaves, last // self._leaves + 1):
+                    self._pager.frame_of(self, slot, number)
+                    held.append(page_id(self.number, slot, number))
+                    self._pager.policy.pin(held[-1])
+            for slot, first, last in ranges:
+                for leaf in range(first, last + 1):
+                    self._map(self._pager.frame_of(self, slot, leaf // self._leaves), leaf % self._leaves)
         finally:
             for page in held:
                 self._pager.policy.unpin(page)

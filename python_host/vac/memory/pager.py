@@ -35,8 +35,8 @@ _WATCHED_SHARE = 16
 
 def least_frames(page_bytes: int) -> int:
     """Frames without which some instruction could never retire: two leaves of code, its table, what it reads or
-    writes; or all that one answer of the host writes."""
-    return max(_LEAST_FRAMES, -(-_ANSWER_BYTES // page_bytes) + 1)
+    writes; or all that one answer of the host writes, with the two leaves of code that it lets retire."""
+    return max(_LEAST_FRAMES, -(-_ANSWER_BYTES // page_bytes) + 3)
 
 
 class Pager:

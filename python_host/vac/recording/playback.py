@@ -10,6 +10,7 @@ from ..checkpoint.mapped_leaves import MappedLeaves
 from ..checkpoint.memory_map import place_of
 from ..checkpoint.point import Point
 from ..host.input_log import Entry, ReplayError
+from ..host.residency import leaves_of_answer
 from ..image.image import Image
 from ..machine.protocol import Event, Leaf, Machine, StopReason
 
@@ -74,9 +75,7 @@ class Playback:
             )
         if self.on_event:
             self.on_event(self.position, event)
-        for slot, offset, data in entry.answer.writes:
-            if data:
-                self._leaves.make_resident(slot, offset >> 12, offset + len(data) - 1 >> 12)
+        self._leaves.make_resident(leaves_of_answer(event, entry.answer))
         self.position += 1
         self.machine.answer(entry.answer)
 
