@@ -369,7 +369,7 @@ def test_the_waiting_instruction_is_there_when_its_answer_comes() -> None:
             assert (0, self.state().pc >> 12) in self.leaves()
             super().answer(answer)
 
-    image = assemble(".memory 65536\n lit 0; lit32 4000; lit32 7000; sys 0; halt")
+    image = assemble(".memory 65536\n.frame 2\n liw l1, 40000; ld8u l0, l1; lit 0; lit32 4000; lit32 7000; sys 0; halt")
     machine = Few()
     host = Host(machine, image, console=Console(bytes(7_000)))
     assert host.run(100).reason is StopReason.HALTED
