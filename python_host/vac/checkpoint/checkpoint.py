@@ -83,6 +83,7 @@ def decode_checkpoint(name: str, content: bytes, store: LeafStore) -> Checkpoint
         check = fields.pop("check")
         if blake3(_canonical(fields)).hexdigest() != check:
             raise CheckpointError("its check is wrong: something in it was changed")
+        _check_types(fields)
         written = fields["written"]
         point = Point(
             state_from_json(fields["state"]),
@@ -97,6 +98,19 @@ def decode_checkpoint(name: str, content: bytes, store: LeafStore) -> Checkpoint
         return Checkpoint(name, point, created, fields["parent"], fields["labels"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"no checkpoint: {type(error).__name__}: {error}") from error
+
+
+def _check_types(fields: dict[str, Any]) -> None:
+    """Raises TypeError or ValueError where a field is something else than `encode_checkpoint` writes."""
+    position, written, labels = fields["position"], fields["written"], fields["labels"]
+    if type(position) is not int or position < 0:
+        raise ValueError(f"position {position!r} in the log")
+    if written is not None and any(type(key) is not int or key >> 28 for key in written):
+        raise ValueError("a key of a leaf is none")
+    if not isinstance(fields["host"], dict | None) or not isinstance(fields["parent"], str | None):
+        raise TypeError("host or parent is something else")
+    if any(type(text) is not str for pair in labels.items() for text in pair):
+        raise TypeError("a label is no text")
 
 
 class CheckpointFolder:

@@ -32,7 +32,7 @@ from ..checkpoint.point import Point
 from ..host.input_log import Entry, InputLogError
 from ..image.image import Image, ImageError
 from .errors import RecordingError
-from .input_log_file import CHAIN_START, decode_log
+from .input_log_file import CHAIN_BYTES, CHAIN_START, decode_log
 from .segments import Segment, decode_segments
 
 FORMAT = "vac-recording"
@@ -103,14 +103,40 @@ class About:
             if (end := fields["end"]) is not None:
                 fields["end"] = End(**end)
             about = About(**fields)
+            _check_types(about)
             ticks = about.segment_ticks
-            if type(ticks) is not int or ticks < 1 or ticks & ticks - 1:
+            if not 1 <= ticks <= 1 << 63 or ticks & ticks - 1:
                 raise RecordingError(f"segments of {ticks!r} ticks; a power of two is needed")
             if Path(about.program).name != about.program or about.program.startswith("."):
                 raise RecordingError(f"program {about.program!r} lies outside of it")
             return about
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RecordingError(f"no recording: {type(error).__name__}: {error}") from error
+
+
+def _check_types(about: About) -> None:
+    """Raises TypeError or ValueError where a field is something else than `to_bytes` writes."""
+    texts = [about.name, about.program, about.digest, about.engine, about.id, about.created, about.chain]
+    numbers = [about.segment_ticks]
+    if end := about.end:
+        texts += [end.reason, end.root, *([] if end.digest is None else [end.digest])]
+        numbers += [end.tick, end.moment, end.entries]
+    if parent := about.parent:
+        texts.append(parent.run)
+        numbers.append(parent.moment)
+        for slot, offset, data in parent.patches:
+            numbers += [slot, offset]
+            bytes.fromhex(data)
+    if any(type(text) is not str for text in texts) or not isinstance(about.options, dict):
+        raise TypeError("a text is expected where something else stands")
+    if any(type(number) is not int or not 0 <= number < 1 << 64 for number in numbers):
+        raise ValueError("a number is expected where something else stands")
+    if len(bytes.fromhex(about.chain)) != CHAIN_BYTES:
+        raise ValueError(f"the log's hash is not of {CHAIN_BYTES} bytes")
+    datetime.fromisoformat(about.created)
+    storage = about.options.get("storage")
+    if not isinstance(storage, str | None) or type(about.options.get("seed", 0)) not in (int, type(None)):
+        raise TypeError("its options are none")
 
 
 class Recording:
