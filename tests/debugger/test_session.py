@@ -311,3 +311,52 @@ def test_a_package_reaches_what_it_grants(tmp_path: Path, session: Session) -> N
     assert CliRunner().invoke(app, ["pack", str(SORT), "-o", str(path), "--cap", "default"]).exit_code == 0
     packed = Session.open(path, console_input=LINES)
     assert packed.end() == session.end() and packed.output() == session.output()
+
+
+RECURSIVE = """
+.frame 1
+        li      l0, 6
+        push    l0
+        invoke  sum_to
+        halt
+.func sum_to                            # ( n -- sum ) of the numbers up to n
+.local number
+        pop     number
+        jz      number, @none
+        addi    s, number, -1
+        invoke  sum_to
+        add3    s, s, number
+        ret
+@none:
+        k0
+        ret
+.endfunc
+"""
+
+
+def test_calls_that_recurse_are_told_apart_by_their_depth(tmp_path: Path) -> None:
+    path = tmp_path / "recursive.vasm"
+    path.write_text(RECURSIVE)
+    one = Session.open(path)
+    walked = states_of(one)
+    calls = [t for t, state in enumerate(walked[:-1]) if one.source.location(state.pc).endswith(":12")
+             and walked[t + 1].rp > state.rp]  # fmt: skip
+    assert len(calls) == 6
+    for call in calls:
+        depth = walked[call].rp
+        back = next(t for t in range(call + 1, len(walked)) if walked[t].rp == depth)
+        one.seek(call)
+        assert one.step_over().tick == back and walked[back].rp == depth
+        one.seek(call + 2)
+        assert one.step_out().tick == back
+        one.seek(back - 1)
+        assert one.step_back_out().tick == call
+
+
+def test_lines_of_the_source(session: Session) -> None:
+    text = SORT.read_text().split("\n")
+    line = next(number for number, each in enumerate(text, 1) if each.strip() == "pop     index")
+    (pc,) = session.places.code(f":{line}")
+    assert pc == session.source.code["sift"] + 1 and session.places.code(f"sort_lines.vasm:{line}") == [pc]
+    with pytest.raises(DebuggerError, match="has no code"):
+        session.places.code(":1")

@@ -29,6 +29,8 @@ from .places import Bytes, Places, number
 
 _FLAGS = {"mark": BeamFlag.MARK, "emit": BeamFlag.EMIT, "join": BeamFlag.JOIN, "refused": BeamFlag.REFUSED}
 _ENDS = {"trap": Status.TRAPPED, "halt": Status.HALTED, "end": None}
+MOST_WATCHED = 1 << 16
+"""Bytes of one watched place."""
 _USAGE = "PLACE, tick N, write PLACE, read PLACE, event, trap, halt, end, label N, mark, emit, join, refused"
 _KINDS = {kind.value: kind for kind in EventKind}
 DEVICE_KINDS = frozenset({EventKind.DEVICE_IN, EventKind.DEVICE_OUT})
@@ -53,7 +55,9 @@ class Breakpoint:
 
     @staticmethod
     def watching(place: Bytes, kind: str = "write", text: str = "") -> Breakpoint:
-        """kind: "write", "read" or "access"."""
+        """kind: "write", "read" or "access". Raises DebuggerError for more than MOST_WATCHED bytes."""
+        if place.length > MOST_WATCHED:
+            raise DebuggerError(f"{place.length:,} bytes; at most {MOST_WATCHED:,} can be watched")
         where = (place.slot, place.offset, place.length)
         makers: dict[str, Callable[[], Condition]] = {
             "write": lambda: Written(*where),

@@ -24,23 +24,47 @@ def _load_sizes() -> npt.NDArray[np.uint32]:
 
 _LOAD_SIZES = _load_sizes()
 """Bytes that an opcode loads, 0 for one that does not."""
+_BACKWARDS = 1 << 20
+"""Ticks that are searched from behind at once."""
 
 
-class Loaded(BeamCondition):
-    """Bytes of a shard slot were loaded by the instruction before. What the host reads for an answer does not count."""
+class Loaded:
+    """Bytes of a shard slot were loaded by the instruction before. What the host reads for an answer does not count.
 
-    delay = 1
+    A beam does not say which slot was meant: of each load at this offset the golden model is asked, the nearest first.
+    """
 
     def __init__(self, slot: int, offset: int, length: int = 1) -> None:
         self._slot, self._offset, self._length = slot, offset, length
 
-    def pick(self, history: History, tick: int, beams: Beams) -> npt.NDArray[np.intp]:
+    def first(self, history: History, first: int, last: int) -> int | None:
+        for tick, beams in history.beams(max(0, first - 1), last):
+            for index in self._candidates(beams):
+                if self._is_meant(history, tick + index):
+                    return tick + index + 1
+        return None
+
+    def last(self, history: History, first: int, last: int) -> int | None:
+        end, lowest = last, max(0, first - 1)
+        while end > lowest:
+            start = max(lowest, end - _BACKWARDS)
+            found = [tick + index for tick, beams in history.beams(start, end) for index in self._candidates(beams)]
+            for tick in reversed(found):
+                if self._is_meant(history, tick):
+                    return tick + 1
+            end = start
+        return None
+
+    def _candidates(self, beams: Beams) -> list[int]:
         aux = beams["aux"].astype(np.int64)
         sizes = _LOAD_SIZES[beams["opcode"]]
-        found = np.flatnonzero((sizes > 0) & (aux < self._offset + self._length) & (aux + sizes > self._offset))
+        overlaps = (sizes > 0) & (aux < self._offset + self._length) & (aux + sizes > self._offset)
+        return np.flatnonzero(overlaps).tolist()
+
+    def _is_meant(self, history: History, tick: int) -> bool:
         here = history.tick
         try:
-            return found[[slot_accessed(history, tick + index) == self._slot for index in found.tolist()]]
+            return slot_accessed(history, tick) == self._slot
         finally:
             history.seek(here)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 from ..history.errors import HistoryError
 from ..history.history import History
 from ..host.input_log import Entry, InputLog
@@ -21,6 +23,10 @@ class Output:
         self.log = InputLog()
         """The live host's."""
         self._pieces: dict[int, bytes] = {}
+        self._writes: list[int] = []
+        """Indices of the requests that may have written to the console."""
+        self._looked_at = 0
+        """Entries of the log that were looked at for that."""
 
     def take(self, data: bytes) -> None:
         """The host's console lets these bytes out while it answers the next request of the log."""
@@ -28,24 +34,32 @@ class Output:
         self._pieces[index] = self._pieces.get(index, b"") + data
 
     def before(self, history: History, requests: int = 256) -> bytes:
-        """The last bytes, at most 16 KiB, that were written before the cursor, of as many requests as are looked at
-        at once."""
+        """The last bytes, at most 16 KiB, that were written before the cursor by the last `requests` requests."""
+        self._find_writes(history)
         found: list[bytes] = []
-        room, index = _MOST_BYTES, history.position
-        here = history.tick
+        room, here = _MOST_BYTES, history.tick
+        end = bisect_left(self._writes, history.position)
         try:
-            while index and requests and room > 0:
-                index -= 1
+            for index in reversed(self._writes[max(0, end - requests) : end]):
                 if index not in self._pieces:
                     self._pieces[index] = _piece(history, index)
                 if piece := self._pieces[index][-room:]:
                     found.append(piece)
                     room -= len(piece)
-                    requests -= 1
+                if room <= 0:
+                    break
         finally:
             if history.tick != here:
                 history.seek(here)
         return b"".join(reversed(found))
+
+    def _find_writes(self, history: History) -> None:
+        log = history.log
+        for index in range(self._looked_at, len(log)):
+            kind, number = log[index].kind, log[index].number
+            if (kind, number) in ((EventKind.DEVICE_OUT, CONSOLE_DATA), (EventKind.SYSTEM_CALL, _WRITE)):
+                self._writes.append(index)
+        self._looked_at = len(log)
 
 
 def _piece(history: History, index: int) -> bytes:

@@ -5,7 +5,7 @@
 | `sift`, `sift+4` | that label | the label's bytes: in code, or in window 0 |
 | `0x40`, `64` | that pc | that pointer |
 | `1:0x2000` | – | shard slot 1, offset 0x2000 |
-| `:57`, `sort.vasm:57` | line of the source | – |
+| `:57`, `sort.vasm:57` | line of the source that the pc is in, or of the named one | – |
 | `*l2`, `*at`, `*s0` | – | what the cell points to |
 | `l2`, `at`, `s0`, `r5` | – | the cell: local by number or name, data stack from the top, return stack from below |
 """
@@ -62,7 +62,8 @@ class Places:
     def code(self, text: str) -> list[int]:
         """Code addresses: one, or for a line of source that became code in several places, each of them."""
         if match := _LINE.fullmatch(text):
-            if found := self._source.pcs_of_line(match["file"], int(match["line"])):
+            file = match["file"] or self._source.file(self._history.state.pc)
+            if found := self._source.pcs_of_line(file, int(match["line"])):
                 return found
             why = "has no code" if self._source.has_source else "is unknown: the program was given without its source"
             raise DebuggerError(f"line {match['line']} {why}")

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _CALLS = (Unit.CALL, Unit.TABLE_CALL)
 _SPAN = 1 << 18
 """Ticks that are gone through before the first look at whether to stop."""
+MOST_WRITES = 200_000
+"""Of a lineage where nothing else is said: more than one reads, and found in a second or two."""
 _PART_SECONDS = (0.1, 0.4)
 
 
@@ -174,6 +176,9 @@ class Session:
         """Ends a movement that another thread is in, at some tick between."""
         self._interrupted.set()
 
+    def _is_interrupted(self) -> bool:
+        return self._interrupted.is_set() or (self.poll is not None and self.poll())
+
     def _remember(self) -> None:
         if not self._came_from or self._came_from[-1] != self.tick:
             self._came_from.append(self.tick)
@@ -214,7 +219,7 @@ class Session:
         """Goes in parts, so that `interrupt` is heard; what it passes through is not gone through again."""
         history, span = self.history, _SPAN
         self._interrupted.clear()
-        while not (self._interrupted.is_set() or (self.poll and self.poll())):
+        while not self._is_interrupted():
             begun, before = time.monotonic(), self.tick
             limit = before + span if forwards else max(history.first_tick, before - span)
             if condition is None:
@@ -264,8 +269,13 @@ class Session:
     # ---- questions -----------------------------------------------------------------------------------------------
 
     def why(self, place: Bytes | StackCell, options: Options | None = None) -> Lineage:
-        """Why it is what it is at the cursor, down to inputs (`vac.lineage`). Raises LineageError."""
-        from ..lineage.slicer import why
+        """Why it is what it is at the cursor, down to inputs (`vac.lineage`), or to where MOST_WRITES writes have been
+        found; options: say otherwise. Raises LineageError, DebuggerError when interrupted."""
+        from ..lineage.slicer import Options, why
+
+        def check(_: int) -> None:
+            if self._is_interrupted():
+                raise DebuggerError("interrupted")
 
         if isinstance(place, Bytes):
             target = f"mem:{place.slot}:{place.offset}:{place.length}"
@@ -273,7 +283,8 @@ class Session:
             target = f"stack:{self.state.sp - 1 - place.index}"
         else:
             target = f"return:{place.index - DATA_STACK_CELLS}"
-        lineage = why(self.history, target, options=options)
+        self._interrupted.clear()
+        lineage = why(self.history, target, options=options or Options(limit=MOST_WRITES), progress=check)
         lineage.source_of = self.source.lines()
         return lineage
 

@@ -95,6 +95,11 @@ class SourceMap:
         span = self._spans.get(pc)
         return f"{span.file.name.rpartition('/')[2]}:{span.line}" if span else ""
 
+    def file(self, pc: int) -> str:
+        """Name of the file that the instruction was written in; of the first one where that is not known."""
+        span = self._spans.get(pc) or next(iter(self._spans.values()), None)
+        return span.file.name if span else ""
+
     def pcs_of_line(self, file: str, line: int) -> list[int]:
         """First instruction of each stretch of code that this line of a file (its name's end) became."""
         return [
