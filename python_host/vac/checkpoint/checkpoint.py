@@ -19,7 +19,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from .durable import PART_SUFFIX, write_durably
+from ..files.durable import PART_SUFFIX, write_durably
 from .errors import CheckpointError
 from .leaf_store import LeafStore, Pruned
 from .point import Point

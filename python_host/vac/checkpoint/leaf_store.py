@@ -23,9 +23,9 @@ from blake3 import blake3
 
 from ..commitment.hashing import HASH_BYTES, Domain, hash_of
 from ..commitment.memory_tree import EMPTY_ROOT, leaf_hash
+from ..files.durable import PART_SUFFIX, sync_folder, write_durably
 from ..isa.limits import LEAF_BYTES
 from ..machine.protocol import Leaf
-from .durable import PART_SUFFIX, sync_folder, write_durably
 from .errors import StoreError
 from .memory_map import HeldLeaf, MemoryMap, Node, unpack_node
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..history.conditions import BeamCondition, Condition, Requested
 from ..history.history import History
-from ..history.last_write import _slot_stored_to as slot_accessed
+from ..history.last_write import slot_stored_to as slot_accessed
 from ..history.tracing import Beams
 from ..isa.instruction import Unit
 from ..isa.table import INSTRUCTIONS

@@ -158,7 +158,7 @@ def _last_store(history: History, slot: int, offset: int, length: int, first: in
         for tick, found, chosen in reversed(candidates):
             for index in range(len(found) - 1, -1, -1):
                 at = tick + int(found[index])
-                if _slot_stored_to(history, at) == slot:
+                if slot_stored_to(history, at) == slot:
                     return _write(at, slot, chosen[index])
         last = start
     return None
@@ -172,11 +172,11 @@ def _write(tick: int, slot: int, beam: Any) -> Write:
 def _stores(history: History, slot: int, offset: int, length: int, first: int, last: int) -> Iterator[Write]:
     for tick, beams in history.beams(first, last):
         for index in stores_overlapping(beams, offset, length).tolist():
-            if _slot_stored_to(history, tick + index) == slot:
+            if slot_stored_to(history, tick + index) == slot:
                 yield _write(tick + index, slot, beams[index])
 
 
-def _slot_stored_to(history: History, tick: int) -> int:
+def slot_stored_to(history: History, tick: int) -> int:
     """The shard slot that the store at this tick goes to: the golden model, which holds nothing but the instruction
     itself, misses a leaf of that slot."""
     state = history.seek(tick)

@@ -10,8 +10,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from ..files.durable import write_durably
 from .errors import SignatureError
-from .files import write_durably
 
 PRIVATE_SUFFIX = ".key"
 PUBLIC_SUFFIX = ".pub"

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..files.durable import write_durably
 from ..host.capabilities import CAPABILITY_OF_DEVICE
 from ..image.image import Image
 from .archive import encode_archive
 from .errors import ManifestError, PackageError
-from .files import write_durably
 from .image_file import IMAGE_SUFFIX, decode_head
 from .image_source import ImageFile, load_chain
 from .manifest import (

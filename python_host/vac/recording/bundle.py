@@ -12,9 +12,9 @@ import tempfile
 from pathlib import Path
 
 from ..checkpoint.checkpoint import STORE_FOLDER, SUFFIX, CheckpointFolder, encode_checkpoint
-from ..checkpoint.durable import sync_folder, write_durably
 from ..checkpoint.errors import CheckpointError
 from ..checkpoint.leaf_store import PACK_SUFFIX, LeafStore
+from ..files.durable import sync_folder, write_durably
 from ..host.input_log import InputLog
 from ..package.archive import decode_archive, encode_archive
 from ..package.errors import ArchiveError

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from ..checkpoint.capture import MemoryCapture
-from ..checkpoint.durable import PART_SUFFIX
 from ..checkpoint.memory_map import MemoryMap, place_of
 from ..checkpoint.point import Point, moment_of
+from ..files.durable import PART_SUFFIX
 from ..host.input_log import InputLog
 from ..host.residency import HeldLeaves
 from ..host.session import Host

@@ -27,8 +27,8 @@ from typing import Any
 from blake3 import blake3
 
 from ..checkpoint.checkpoint import Checkpoint, CheckpointFolder
-from ..checkpoint.durable import PART_SUFFIX, write_durably
 from ..checkpoint.point import Point
+from ..files.durable import PART_SUFFIX, write_durably
 from ..host.input_log import Entry, InputLogError
 from ..image.image import Image, ImageError
 from .errors import RecordingError

@@ -22,7 +22,7 @@ import zstandard
 
 from ..errors import StoreDamaged, typed_errors
 from ..record import EVENT, Rows
-from .durable import mapped
+from .file_access import mapped
 
 BLOCK = 2048
 _MAGIC = b"VACBCE\x00\x01"

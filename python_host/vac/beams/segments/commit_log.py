@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .durable import write_at
+from .file_access import write_at
 
 _ENTRY = struct.Struct("<IIQQQI")
 _CRC = struct.Struct("<I")

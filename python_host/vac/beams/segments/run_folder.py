@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files.durable import sync_folder
 from ..errors import StoreDamaged, StoreUnavailable, typed_errors
 from ..intake import Batch
 from ..names import Names
 from ..record import BESIDE, EVENT, JOIN, Rows
 from .commit_log import ENTRY_BYTES, Commit, append_commits, read_commits
 from .details import pack_details, pack_names, unpack_detail, unpack_names
-from .durable import mapped, sync_folder, write_at
+from .file_access import mapped, write_at
 from .sealed import SealedSegment, sealed_numbers
 from .segment import SEGMENT_RECORDS, Segment, index_name, record_name, write_index
 

@@ -21,11 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from ...files.durable import sync_folder
 from .. import arrays
 from ..errors import StoreDamaged, StoreFormatError, typed_errors
 from ..record import BESIDE, EVENT, EntangledSet, Rows
 from .blocks import CellOrder, encode
-from .durable import mapped, sync_folder, write_file
+from .file_access import mapped, write_file
 from .segment import ZONE_RECORDS, zones, zones_of
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from .. import arrays
 from ..errors import StoreDamaged, typed_errors
 from ..record import BESIDE, EVENT, EntangledSet, Rows
-from .durable import mapped, write_file
+from .file_access import mapped, write_file
 
 SEGMENT_BITS = 20
 SEGMENT_RECORDS = 1 << SEGMENT_BITS

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...contracts.contract import format_timestamp
+from ...files.durable import sync_folder
 from ...isa.beam import BeamFlag
 from .. import arrays
 from ..errors import StoreBusy, StoreDamaged, StoreFormatError, StoreUnavailable, typed_errors
@@ -20,7 +21,7 @@ from ..names import Names
 from ..record import BESIDE, EntangledSet, Events, JoinCount, Rows, joins_of
 from ..run_state import RunState
 from ..store import BeamStore, Progress
-from .durable import sync_folder, write_file
+from .file_access import write_file
 from .run_folder import RunFolder
 from .sealed import SealedSegment, seal
 from .segment import SEGMENT_RECORDS, Segment

@@ -1,19 +1,10 @@
-"""Files that are there whole or not at all, and writes at a place."""
+"""Files of a segment: written as one, written at a place, mapped."""
 
 from __future__ import annotations
 
 import mmap
 import os
 from pathlib import Path
-
-
-def sync_folder(folder: Path) -> None:
-    """Names in this folder last from now on."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_file(path: Path, *parts: bytes | memoryview) -> None:

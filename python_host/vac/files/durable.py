@@ -1,0 +1,39 @@
+"""Files that are there whole or not at all, also after the computer has failed."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+PART_SUFFIX = ".part"
+"""Of temporary files. A killed process can leave one; nothing reads it."""
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Writes a file so that, whatever happens, either what was there before or all of `content` has its name.
+
+    When it returns the content is on the disk. mode: permissions of the file, limited by the umask. Raises OSError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PART_SUFFIX}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):  # a read-only file system has no temporary file either
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Names in this folder last from now on. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
