@@ -10,7 +10,7 @@ PROGRAMS ?= 200
 FRAMES ?= 2000000
 INPUT ?=
 PROGRAM ?=
-JOBS ?= 1
+JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 1); echo $$(( cores < 8 ? cores : 8 )))
 ARGS ?=
 
 PY := .venv/bin/python
@@ -50,6 +50,7 @@ verify: setup  ## long campaigns: random programs, paging over S3, scheduling, f
 	$(PY) -m vac_hdl.reproduce --board "$(BOARD)"
 
 bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=...]
+	@$(PIP) install "$$(grep -o 'pywasm3==[0-9.]*' pyproject.toml)" 2>/dev/null || echo "make: wasm3 could not be compiled: it is left out"
 	$(PY) -m benchmarks.run $(ARGS)
 
 bitstream: setup  ## build the bitstream of a board  [BOARD=ulx3s|icebreaker]
