@@ -14,6 +14,7 @@ from tests.debugger.reference import LINES, SORT, sort_session, states_of
 
 from vac.debugger import Breakpoint, DebuggerError, Session, Stopped
 from vac.debugger.places import Bytes, StackCell
+from vac.history.errors import Interrupted
 from vac.history.last_write import Write
 from vac.isa.limits import DATA_STACK_CELLS
 from vac.machine.protocol import EventKind
@@ -234,16 +235,34 @@ def test_interrupted_movements_stop_between(tmp_path: Path) -> None:
     path = tmp_path / "loop.vasm"
     path.write_text(".frame 1\n let l0, 0\nround: addi l0, l0, 1\n jmp round\n")
     looping = Session.open(path)
-    asked: list[int] = []
+    ended: list[int] = []
+    for after in (1, 2, 5, 9, 17):
+        left = iter([False] * after + [True])
+        looping.poll = lambda left=left: next(left)
+        stopped = looping.resume()
+        assert (stopped.reason, stopped.tick) == ("interrupted", looping.tick)
+        assert looping.state.cells[DATA_STACK_CELLS] == stopped.tick // 2
+        ended.append(stopped.tick)
+    assert ended == sorted(ended) and ended[-1] > 0
 
-    def poll() -> bool:
-        asked.append(looping.tick)
-        return len(asked) == 4
 
-    looping.poll = poll
-    stopped = looping.resume()
-    assert stopped.reason == "interrupted" and stopped.tick == asked[-1] > 0
-    assert looping.state.pc in (looping.source.code["round"], looping.source.code["round"] + 3)
+def test_an_interrupted_question_leaves_the_session_where_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "loop.vasm"
+    path.write_text(".memory 64\n.frame 1\n lit 1000000\n set 0\nround: st32a l0, 8\n djnz l0, round\n halt\n")
+    asking = Session.open(path)
+    asking.end()
+    end, places = asking.tick, (asking.places.any("0x8", 4), asking.places.any("l0"))
+    for question in (asking.why, asking.who_wrote):
+        for place in places:
+            for after in (0, 3, 6) if question == asking.why else (0,):
+                left = iter([False] * after + [True])
+                asking.poll = lambda left=left: next(left, True)
+                with pytest.raises(Interrupted):
+                    question(place)
+                assert asking.tick == end and asking.status == "halted"
+            asking.poll = None
+            assert question(place)
+            asking.seek(end)
 
 
 @given(st.text(max_size=40))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..history.conditions import AnyOf, AtPc, Condition
+from ..history.errors import Interrupted
 from ..history.last_write import Write
 from ..image.decode import decode
 from ..isa.encoding import MAX_LENGTH
@@ -173,18 +175,33 @@ class Session:
         return self._jump(self._came_from.pop())
 
     def interrupt(self) -> None:
-        """Ends a movement that another thread is in, at some tick between."""
+        """Ends what another thread is in: a movement at some tick between, a question with Interrupted."""
         self._interrupted.set()
 
     def _is_interrupted(self) -> bool:
         return self._interrupted.is_set() or (self.poll is not None and self.poll())
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """What is done in it can be ended by `interrupt`, with Interrupted."""
+        self._interrupted.clear()
+        self.history.is_interrupted = self._is_interrupted
+        try:
+            yield
+        finally:
+            self.history.is_interrupted = None
 
     def _remember(self) -> None:
         if not self._came_from or self._came_from[-1] != self.tick:
             self._came_from.append(self.tick)
 
     def _jump(self, tick: int) -> Stopped:
-        self.history.seek(tick)
+        is_long = abs(tick - self.tick) > _SPAN
+        try:
+            with self._interruptible() if is_long else nullcontext():
+                self.history.seek(tick)
+        except Interrupted:
+            return self._stopped("interrupted")
         return self._stopped("there" if self.tick == tick else "end")
 
     def _stopped_at_begin(self) -> Stopped:
@@ -216,10 +233,17 @@ class Session:
         return self._stopped("breakpoint", hit)
 
     def _search(self, condition: Condition | None, forwards: bool) -> Stopped:
-        """Goes in parts, so that `interrupt` is heard; what it passes through is not gone through again."""
+        """Goes in parts, each from where the one before came to, so that a condition is not asked far ahead of it."""
+        try:
+            with self._interruptible():
+                return self._search_in_parts(condition, forwards)
+        except Interrupted:
+            return self._stopped("interrupted")
+
+    def _search_in_parts(self, condition: Condition | None, forwards: bool) -> Stopped:
         history, span = self.history, _SPAN
-        self._interrupted.clear()
-        while not self._is_interrupted():
+        while True:
+            history.check()
             begun, before = time.monotonic(), self.tick
             limit = before + span if forwards else max(history.first_tick, before - span)
             if condition is None:
@@ -235,7 +259,6 @@ class Session:
                 span *= 2
             elif seconds > _PART_SECONDS[1]:
                 span = max(span // 2, 1)
-        return self._stopped("interrupted")
 
     def _stopped(self, reason: str, breakpoints: tuple[int, ...] = ()) -> Stopped:
         return Stopped(self.tick, reason, breakpoints)
@@ -270,12 +293,8 @@ class Session:
 
     def why(self, place: Bytes | StackCell, options: Options | None = None) -> Lineage:
         """Why it is what it is at the cursor, down to inputs (`vac.lineage`), or to where MOST_WRITES writes have been
-        found; options: say otherwise. Raises LineageError, DebuggerError when interrupted."""
+        found; options: say otherwise. Raises LineageError, Interrupted."""
         from ..lineage.slicer import Options, why
-
-        def check(_: int) -> None:
-            if self._is_interrupted():
-                raise DebuggerError("interrupted")
 
         if isinstance(place, Bytes):
             target = f"mem:{place.slot}:{place.offset}:{place.length}"
@@ -283,8 +302,8 @@ class Session:
             target = f"stack:{self.state.sp - 1 - place.index}"
         else:
             target = f"return:{place.index - DATA_STACK_CELLS}"
-        self._interrupted.clear()
-        lineage = why(self.history, target, options=options or Options(limit=MOST_WRITES), progress=check)
+        with self._interruptible():
+            lineage = why(self.history, target, options=options or Options(limit=MOST_WRITES))
         lineage.source_of = self.source.lines()
         return lineage
 
@@ -297,8 +316,9 @@ class Session:
         return writes[0] if writes and writes[0].tick >= 0 else None
 
     def last_write(self, place: Bytes) -> Write | None:
-        """The last write to any of these bytes before the cursor, which stays."""
-        return self.history.last_write(place.slot, place.offset, place.length)
+        """The last write to any of these bytes before the cursor, which stays. Raises Interrupted."""
+        with self._interruptible():
+            return self.history.last_write(place.slot, place.offset, place.length)
 
     def who_wrote(self, place: Bytes | StackCell) -> Write | Node | None:
         """Goes to the last write of a place: the writing instruction comes next. None, and it stays, where there is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from ..isa.limits import CODE_SLOT, DISPLACEMENT_MASK, LEAF_BITS, LEAF_BYTES, PO
 from ..machine.protocol import Event, Leaf, StopReason
 from ..machine.state import State, Status
 from ..recording.playback import Playback
-from .errors import HistoryError
+from .errors import HistoryError, Interrupted
 from .timeline import Limits, Timeline
 from .tracing import Beams, Tracer
 
@@ -71,6 +71,9 @@ class History:
         self._host: Host | None = None
         self.pending: Event | None = None
         """What a live run asks, where it was stopped before the answer."""
+        self.is_interrupted: Callable[[], bool] | None = None
+        """Asked every few milliseconds in whatever takes long; True ends that with Interrupted, and is asked no more
+        until it is set again."""
         self._host_capture: MemoryCapture | None = None
         self._playback = Playback(create_machine(engine, keeps_beams=False), image, origin, log, self._note)
         self._tick = origin.moment
@@ -235,7 +238,7 @@ class History:
         if self._tracer is None:
             machine = create_machine(self.engine, keeps_beams=True)
             playback = Playback(machine, self.image, self.timeline.kept[0], self.log)
-            self._tracer = Tracer(playback, self._nearest)
+            self._tracer = Tracer(playback, self._nearest, self.check)
         return self._tracer.spans(first, last)
 
     def last_write(self, slot: int, offset: int, length: int = 1, before: int | None = None) -> Write | None:
@@ -271,8 +274,9 @@ class History:
     def _go_on(self, target: int) -> None:
         """Runs from the cursor to a tick, leaving points on the way."""
         marks = [target - distance for distance in _NEAR if target - distance > self._tick]
-        timeline = self.timeline
+        timeline, begun = self.timeline, time.process_time()
         while self._tick < target:
+            self.check()
             before = self._tick
             kept = timeline.at_or_before(before, with_near=False).moment
             following = timeline.next_kept(before)
@@ -282,33 +286,46 @@ class History:
                 goal = min(goal, max(kept + timeline.spacing, before + 1))
             if following and following.written is None:
                 goal = min(goal, following.moment)
-            begun = time.perf_counter()
+            preparing, began = time.process_time() - begun, time.thread_time()
             self._reason = self._playback.run(goal)
-            running = time.perf_counter() - begun
-            self._tick = moment_of(self.state)
+            running, begun = time.thread_time() - began, time.process_time()
             if self._reason is not StopReason.TICK:
-                self._found_end(kept)
+                self._tick = moment_of(self.state)
+                timeline.spend(running, preparing)
+                self._found_end(kept, running)
                 return
-            begun = time.perf_counter()
-            is_due = is_open and self._tick >= kept + timeline.spacing
-            if is_due or (following and following.moment == self._tick):
+            self._tick = goal
+            is_due = is_open and goal >= kept + timeline.spacing
+            if is_due or (following and following.moment == goal):
                 timeline.keep(self.point())
                 self._since = frozenset()
-                timeline.measure(self._tick - before, running, time.perf_counter() - begun)
+                now = time.process_time()
+                timeline.measure(goal - before, running, preparing + now - begun)
+                begun = now
             else:
-                if self._tick in marks:
+                if goal in marks:
                     timeline.add_near(self.point())
-                timeline.seconds_running += running
+                timeline.spend(running, preparing)
         self._reason = self._final_reason() if self._tick == self._end else StopReason.TICK
 
-    def _found_end(self, kept: int) -> None:
-        """The machine stopped for good. The first time, it comes here again and leaves points close before."""
+    def _found_end(self, kept: int, running: float) -> None:
+        """The machine stopped for good. The first time, it comes here again and leaves points close before, where that
+        is cheap against the run; `running` is what the last stretch took."""
         is_new = self._end is None
         reason, self._end = self._reason, self._tick
-        if is_new and self._tick - kept > _NEAR[-1]:
+        if is_new and self._tick - kept > _NEAR[-1] and self.timeline.allows(running):
+            begun = time.process_time()
             self._restore(self.timeline.at_or_before(self._tick - 1))
             self._go_on(self._end)
+            self.timeline.spend(0, time.process_time() - begun)
         self._reason = reason
+
+    def check(self) -> None:
+        """Raises Interrupted where `is_interrupted` says so."""
+        if self.is_interrupted and self.is_interrupted():
+            # What has to be put in order on the way out is not interrupted again.
+            self.is_interrupted = None
+            raise Interrupted("interrupted")
 
     def _final_reason(self) -> StopReason:
         status = self._playback.machine.state().status
@@ -338,15 +355,16 @@ class History:
         timeline = self.timeline
         tick = moment_of(host.machine.state())
         while tick < target and self._end is None:
+            self.check()
             goal = min(target, tick + max(timeline.spacing, _LIVE_SLICE))
-            begun = time.perf_counter()
+            began = time.thread_time()
             stop = host.run(goal)
-            running = time.perf_counter() - begun
-            before, tick = tick, moment_of(host.machine.state())
-            begun = time.perf_counter()
+            running, begun = time.thread_time() - began, time.process_time()
+            state, before = host.machine.state(), tick
+            tick = moment_of(state)
             memory, written = capture.take()
-            timeline.keep(Point(host.machine.state(), memory, len(host.input_log.entries), written))
-            timeline.measure(tick - before, running, time.perf_counter() - begun)
+            timeline.keep(Point(state, memory, len(host.input_log.entries), written))
+            timeline.measure(tick - before, running, time.process_time() - begun)
             if stop.reason is not StopReason.TICK:
                 self._end = tick
             elif tick < goal:

@@ -99,10 +99,18 @@ class Timeline:
         """What the kept points hold, at most, beyond one copy of what was ever written."""
         return _STATE_BYTES * len(self._kept) + LEAF_BYTES * (self._written - len(self._ever))
 
-    def measure(self, ticks: int, running: float, taking: float) -> None:
-        """A point was taken in `taking` seconds after `ticks` that took `running` seconds."""
+    def spend(self, running: float, taking: float) -> None:
+        """Processor seconds: of the run itself, and of what keeping points cost beside it."""
         self.seconds_taking += taking
         self.seconds_running += running
+
+    def allows(self, seconds: float) -> bool:
+        """Whether so many more processor seconds stay within the share, or a quarter above it."""
+        return self.seconds_taking + seconds <= 1.25 * self._limits.share * self.seconds_running
+
+    def measure(self, ticks: int, running: float, taking: float) -> None:
+        """A point was taken in `taking` processor seconds after `ticks` that took `running`."""
+        self.spend(running, taking)
         if running > 0:
             wanted = taking / self._limits.share * ticks / running
             if self.seconds_taking > self._limits.share * self.seconds_running:

@@ -25,11 +25,15 @@ holds, which it would give back if it were full."""
 
 
 class Tracer:
-    """playback: on a machine that keeps its beams. nearest: gives a point at or before a tick."""
+    """playback: on a machine that keeps its beams. nearest: gives a point at or before a tick. check: called now and
+    then; what it raises ends the search."""
 
-    def __init__(self, playback: Playback, nearest: Callable[[int], Point]) -> None:
+    def __init__(
+        self, playback: Playback, nearest: Callable[[int], Point], check: Callable[[], object] = lambda: None
+    ) -> None:
         self._playback = playback
         self._nearest = nearest
+        self._check = check
         self._tick = playback.machine.state().tick
 
     def spans(self, first: int, last: int) -> Iterator[tuple[int, Beams]]:
@@ -40,6 +44,7 @@ class Tracer:
         machine = self._playback.machine
         self._go_to(first)
         while self._tick < last:
+            self._check()
             before = self._tick
             self._playback.run(min(last, before + CHUNK_TICKS))
             self._tick = machine.state().tick
@@ -54,6 +59,7 @@ class Tracer:
             self._tick = point.tick
         drained(self._playback.machine)
         while self._tick < tick:
+            self._check()
             before = self._tick
             self._playback.run(min(tick, before + CHUNK_TICKS))
             drained(self._playback.machine)

@@ -283,6 +283,7 @@ class _Slicer:
 
     def _take(self, first: int, last: int, is_root: bool = False) -> None:
         """Follows what is open through a span."""
+        self._history.check()
         wanted = _Wanted(self._open)
         span = Span(first, self._beams(first, last), self._setting(first, last), self._table)
         if not is_root and not wanted.has_decisions:
