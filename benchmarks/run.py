@@ -17,9 +17,12 @@ from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engi
 from benchmarks.packages import measure_packages, print_packages
 from benchmarks.paging import measure_paging, print_paging
 from benchmarks.paging_disk import DiskBenchFailed
-from benchmarks.peers.measure import MEAN, area_records, time_per_instruction
+from benchmarks.peers.cores import PEERS, PeerMissing
+from benchmarks.peers.measure import MEAN, Selection, area_records, measure, time_per_instruction
+from benchmarks.peers.simulation import PeerFailed
 from benchmarks.place_and_route import SEEDS, PlaceAndRouteError
 from benchmarks.results import RESULTS_FOLDER, Machine, Result, with_ratios, write_results
+from benchmarks.riscv_kernels import KernelError, kernels
 from benchmarks.workloads import WORKLOADS
 from vac.fast.compiler import EngineBuildError
 from vac_sim.mismatch import LockstepMismatch
@@ -27,6 +30,8 @@ from vac_sim.model import BuildFailed
 from vac_sim.toolchain import ToolMissing
 
 _COMMAND = "python -m benchmarks.run"
+_OWN_PATH = RESULTS_FOLDER / "vac.json"
+_PEERS_PATH = RESULTS_FOLDER / "peers.json"
 _PLACED_PREFIXES = ("ecp5.", "up5k.")
 
 _CYCLES = (
@@ -54,8 +59,11 @@ _FAILURES = (
     BuildFailed,
     DiskBenchFailed,
     EngineBuildError,
+    KernelError,
     KernelFailed,
     LockstepMismatch,
+    PeerFailed,
+    PeerMissing,
     PlaceAndRouteError,
     ResultsUnreadable,
     ToolMissing,
@@ -99,10 +107,11 @@ def _placed(seeds: Sequence[int], command: str) -> list[Result]:
 
 
 def _kept_placement(path: Path) -> list[Result]:
-    """VAC's own placed records of an earlier run, which only `--place` measures again."""
+    """Placed records of an earlier run, which only `--place` measures again."""
     if not path.is_file():
         return []
-    return [record for record in read_results(path) if record.peer is None and record.name.startswith(_PLACED_PREFIXES)]
+    kept = [record for record in read_results(path) if record.name.startswith(_PLACED_PREFIXES)]
+    return [record for record in kept if not record.name.endswith("ns_per_rv_instruction")]
 
 
 def _table(title: str, columns: Sequence[tuple[str, str, int]], rows: Sequence[tuple[str, dict[str, float]]]) -> Table:
@@ -142,33 +151,40 @@ def _print_tables(results: Sequence[Result]) -> None:
         console.print(f"lockstep with {reference}: {compared:,.0f} instructions/s compared", highlight=False)
 
 
-def _measure(quick: bool, seeds: Sequence[int], path: Path, command: str) -> list[Result]:
-    """VAC's records, then the peers'. seeds: of the placer; none to keep the placement of an earlier run."""
-    peers = _with_totals(read_results(RESULTS_FOLDER / "peers.json"))
+def _measure_peers(quick: bool, seeds: Sequence[int], command: str) -> list[Result]:
+    """The peers' records. seeds: as for `_measure`."""
+    selection = Selection(place=bool(seeds), quick=quick, seeds=seeds)
+    code = kernels()
+    print(f"RISC-V kernels {code.origin}: {code.compiler}", file=sys.stderr)
+    measured = measure(selection, code, command)
+    if seeds:
+        return measured
+    measured += _kept_placement(_PEERS_PATH)
+    return measured + [record for core in PEERS for record in time_per_instruction(measured, core.name, command)]
+
+
+def _measure_own(quick: bool, seeds: Sequence[int], command: str) -> list[Result]:
+    """VAC's records. seeds: of the placer; none to keep the placement of an earlier run."""
     own = [*on_rtl(command), *in_lockstep(quick, command), *on_fast_engine(quick, command)]
     if seeds:
         own += _placed(seeds, command)
     else:
-        kept = [record for record in _kept_placement(path) if not record.name.endswith("ns_per_rv_instruction")]
+        kept = [record for record in _kept_placement(_OWN_PATH) if record.peer is None]
         if kept:
             print("area and Fmax are of an earlier run; --place measures them again", file=sys.stderr)
         own += kept
-    own += time_per_instruction(own, None, command)
-
-    # Simulation speeds compare only on one kind of processor.
-    cpu = own[0].machine.cpu
-    joined = with_ratios([*own, *peers])
-    return [
-        record if record.name != "simulation.speed" or record.machine.cpu == cpu else original
-        for record, original in zip(joined, [*own, *peers], strict=True)
-    ]
+    return own + time_per_instruction(own, None, command)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the measurement. Returns the exit status: 0, or 1 with one message on standard error."""
     parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter lockstep, fewer repetitions; writes no file")
-    parser.add_argument("--place", action="store_true", help="synthesise, place and route the core too: some minutes")
+    parser.add_argument(
+        "--quick", action="store_true", help="shorter lockstep, fewer repetitions, SERV runs fib alone; writes no file"
+    )
+    parser.add_argument(
+        "--place", action="store_true", help="synthesise, place and route the core and its peers too: half an hour"
+    )
     parser.add_argument("--seeds", type=int, default=len(SEEDS), metavar="N", help="placer seeds 1 to N (default 3)")
     given = sys.argv[1:] if arguments is None else arguments
     options = parser.parse_args(given)
@@ -176,10 +192,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: --seeds is {options.seeds}; give 1 or more", file=sys.stderr)
         return 1
     seeds = range(1, options.seeds + 1) if options.place else ()
-    path = RESULTS_FOLDER / "vac.json"
     try:
         command = " ".join([_COMMAND, *given])
-        results = _measure(options.quick, seeds, path, command)
+        peers = _measure_peers(options.quick, seeds, command)
+        results = with_ratios([*_measure_own(options.quick, seeds, command), *_with_totals(peers)])
         paging = measure_paging(options.quick, command)
         beams = measure_beams(options.quick, command)
         packages = measure_packages(options.quick, command)
@@ -194,9 +210,10 @@ def main(arguments: list[str] | None = None) -> int:
     print_checkpoints(checkpoints)
     if not options.quick:
         files = {"paging.json": paging, "beams.json": beams, "packages.json": packages, "checkpoints.json": checkpoints}
-        for name, records in ((path, results), *((RESULTS_FOLDER / file, own) for file, own in files.items())):
-            write_results(name, records)
-            print(f"written: benchmarks/results/{name.name}", file=sys.stderr)
+        kept = {_OWN_PATH: results, _PEERS_PATH: peers, **{RESULTS_FOLDER / name: own for name, own in files.items()}}
+        for path, records in kept.items():
+            write_results(path, records)
+            print(f"written: benchmarks/results/{path.name}", file=sys.stderr)
     return engines.main(["--quick"] if options.quick else [])
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from vac.beams.opening import open_store
 from vac.beams.record import Events
-from vac.beams.segments import blocks, run_folder, sealed, segment, segment_store
+from vac.beams.segments import blocks, run_folder, sealed, segment, segment_store, zones
 from vac.beams.segments.segment_store import SegmentStore
 from vac.beams.store import BeamStore
 from vac.contracts.beam_event import BeamEvent, beam_id
@@ -33,8 +34,9 @@ def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segment, "SEGMENT_BITS", 4)
     monkeypatch.setattr(segment, "_WHOLE_SCAN", 8)
     monkeypatch.setattr(segment_store, "SEALED_SEGMENTS", 3)
-    for module in (segment, sealed):
+    for module in (zones, sealed):
         monkeypatch.setattr(module, "ZONE_RECORDS", 4)
+    monkeypatch.setattr(zones, "SPAN_ZONES", 2)
     monkeypatch.setattr(sealed, "GROUP_RECORDS", 8)
     monkeypatch.setattr(sealed, "_KEPT_GROUPS", 2)
     monkeypatch.setattr(blocks, "BLOCK", 4)
@@ -84,32 +86,43 @@ def same(store: BeamStore, run: OracleRun, found: Events, expected: list[OracleE
         assert beam.source == (None if event.value is not None else "user")
 
 
+def part_of(whole: Events, found: Events, expected: list[OracleEvent]) -> None:
+    """The events that are expected, each as it stands in the whole run, which was compared with the oracle."""
+    numbers = [event.seq for event in expected]
+    assert found.seq.tolist() == numbers
+    assert found.rows.tobytes() == whole.rows[numbers].tobytes()
+    assert found.details == {at: whole.details[seq] for at, seq in enumerate(numbers) if seq in whole.details}
+
+
+def newest(events: list[OracleEvent], limit: int | None) -> list[OracleEvent]:
+    return events if limit is None else events[len(events) - min(limit, len(events)) :]
+
+
 def compare(store: BeamStore, run: OracleRun) -> None:
     name, events = run.name, run.events
     info = store.run(name)
     assert (info.events, info.next_tick, info.joins) == (len(events), run.next_tick, len(run.order))
-    same(store, run, store.range(name), events)
-    for limit in (None, 0, 1, 3):
-        for first, end in ((0, 3), (2, 9), (run.last_tick, run.last_tick + 1), (run.last_tick + 1, None)):
-            expected = [event for event in events if first <= event.tick and (end is None or event.tick < end)]
-            same(store, run, store.range(name, first, end, limit), expected[:limit])
-    for limit in (None, 0, 1, 5):
-        last = None if limit is None else -limit
-        for cell in {event.cell for event in events} | {"mem:9:0x9", "nowhere"}:
-            own = [event for event in events if event.cell == cell]
-            same(store, run, store.lineage(name, cell, limit), own[last:] if limit != 0 else [])
-        for value in {event.value for event in events[:20] if event.value is not None} | {12345}:
-            own = [event for event in events if event.value == value]
-            same(store, run, store.lineage_of_value(name, value, limit), own[last:] if limit != 0 else [])
-        for eid in run.eids:
-            own = [event for event in events if eid in event.sets]
-            same(store, run, store.ghost(eid, limit, name), own[last:] if limit != 0 else [])
+    whole = store.range(name)
+    same(store, run, whole, events)
+    for at, (first, end) in enumerate(((0, 3), (2, 9), (run.last_tick, run.last_tick + 1), (run.last_tick + 1, None))):
+        expected = [event for event in events if first <= event.tick and (end is None or event.tick < end)]
+        for limit in (None, (0, 1, 3)[at % 3]):
+            part_of(whole, store.range(name, first, end, limit), expected[:limit])
+    cells = [*sorted({event.cell for event in events}), "mem:9:0x9", "nowhere"]
+    values = sorted({event.value for event in events[:20] if event.value is not None} | {12345})
+    questions = [
+        *((partial(store.lineage, name, cell), [e for e in events if e.cell == cell]) for cell in cells),
+        *((partial(store.lineage_of_value, name, value), [e for e in events if e.value == value]) for value in values),
+        *((partial(store.ghost, eid, run=name), [e for e in events if eid in e.sets]) for eid in run.eids),
+    ]
+    for at, (ask, expected) in enumerate(questions):
+        for limit in (None, (0, 1, 5)[at % 3]):
+            part_of(whole, ask(limit=limit), newest(expected, limit))
     assert store.counts(name) == run.counts()
     assert sorted(store.counts(name).values(), reverse=True) == list(store.counts(name).values())
     assert store.eids(name) == run.eids
     assert store.entanglement_map(name).links == run.entanglement()
-    newest = store.eids(name, 2)
-    assert newest == run.order[-2:] + run.named
+    assert store.eids(name, 2) == run.order[-2:] + run.named
     in_batches = [batch for batch in store.batches(name, 7)]
     assert [seq for batch in in_batches for seq in batch.seq.tolist()] == list(range(len(events)))
     if events:

@@ -1,14 +1,14 @@
 """A simulated board at a pseudo-terminal: `python tests/boards/pty_board.py LIBRARY LINK`.
 
 The Verilated system on chip, behind its serial line, runs whenever the host says something. LINK becomes a symbolic
-link to the terminal, as udev makes them. SIGUSR1 pulls the cable for half a second: the terminal goes away, and a new
-one comes under the same name; the board keeps its state.
+link to the terminal, as udev makes them. A line `pull BYTES ...` on standard input pulls the cable each time when so
+many more bytes have come from the host: the terminal goes away, and after half a second a new one comes under the same
+name; the board keeps its state. Says `ready` when it is, `armed` to each such line, `pulled` each time.
 """
 
 import importlib.util
 import os
 import select
-import signal
 import sys
 import time
 import tty
@@ -47,16 +47,26 @@ def main() -> None:
     library, link = Path(sys.argv[1]), Path(sys.argv[2])
     board, terminal = _module.SerialModel(library), Terminal(link)
     pulls: list[int] = []
-    signal.signal(signal.SIGUSR1, lambda number, frame: pulls.append(number))
     print("ready", flush=True)
     while True:
-        if pulls:
-            pulls.clear()
-            terminal.pull()
-        ready, _, _ = select.select([terminal.file], [], [], 0.05)
-        if not ready:
+        ready, _, _ = select.select([terminal.file, sys.stdin], [], [])
+        if sys.stdin in ready:
+            words = sys.stdin.readline().split()
+            if not words:
+                return
+            pulls = [int(word) for word in words[1:]]
+            print("armed", flush=True)
+        if terminal.file not in ready:
             continue
-        board.write(os.read(terminal.file, 4096))
+        data = os.read(terminal.file, 4096)
+        board.write(data)
+        if pulls:
+            pulls[0] -= len(data)
+            if pulls[0] < 0:
+                pulls.pop(0)
+                terminal.pull()  # with the answer on its way
+                print("pulled", flush=True)
+                continue
         while answer := board.read():
             os.write(terminal.file, answer)
             if select.select([terminal.file], [], [], 0)[0]:

@@ -24,7 +24,7 @@ from vac.isa.link import (
 from vac.isa.state_map import FRAME_RAM_BASE, REGISTER_BASE, HostRegister
 from vac.link.board import Board
 from vac.link.frame import Frame, FrameDecoder, encode_frame
-from vac.link.serial_port import SerialPort
+from vac.link.serial_port import READ_TIMEOUT_S, SerialPort, open_session
 from vac.link.session import LinkError, LinkSession, pack_segments
 from vac.machine.protocol import StopReason
 from vac_hdl.config import CoreConfig
@@ -253,16 +253,50 @@ def test_packed_segments_write_the_same_words(segments):
     assert written == [(address + at, word) for address, words in segments for at, word in enumerate(words)]
 
 
+class Silent:
+    """A transport that answers one kind of request at most. seen: a letter for each write, and each read in vain."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.answers_to: Request | None = None
+        self._answer = b""
+
+    def write(self, data: bytes) -> None:
+        self.seen.append("w")
+        for frame in FrameDecoder().feed(data):
+            if frame.kind == self.answers_to:
+                words = (HELLO_MAGIC, PROTOCOL_VERSION)
+                self._answer = encode_frame(frame.kind | RESPONSE, frame.number, frame.session, words)
+
+    def read(self) -> bytes:
+        answer, self._answer = self._answer, b""
+        if not answer:
+            self.seen.append("r")
+        return answer
+
+    def waited_s(self) -> float:
+        return self.seen.count("r") * READ_TIMEOUT_S
+
+
 def test_silent_board_is_an_error():
-    class Silent:
-        def write(self, data: bytes) -> None:
-            pass
+    line = Silent()
+    with pytest.raises(LinkError, match="no answer to HELLO after 6 attempts"):
+        LinkSession(line, attempts=6, longest_wait=4)
+    assert "".join(line.seen) == "wrwrrwrrrrwrrrrwrrrrwrrrr"  # asked again after 1, 2, 4, 4 silent reads
 
-        def read(self) -> bytes:
-            return b""
 
-    with pytest.raises(LinkError, match="no answer to HELLO after 3 attempts"):
-        LinkSession(Silent(), attempts=3)
+def test_a_board_is_waited_for_a_while_at_first_and_for_long_once_it_has_answered():
+    for patience, first, later in ((None, 1.5, 30.0), (0.1, 0.1, 0.1), (7.0, 7.0, 7.0)):
+        board = Silent()
+        with pytest.raises(LinkError, match="no answer to HELLO"):
+            open_session(board, patience)
+        assert first - 1e-9 <= board.waited_s() < first + 16 * READ_TIMEOUT_S
+        board.answers_to = Request.HELLO
+        session = open_session(board, patience)
+        board.seen.clear()
+        with pytest.raises(LinkError, match="no answer to POLL"):
+            session.poll()
+        assert later - 1e-9 <= board.waited_s() < later + 16 * READ_TIMEOUT_S
 
 
 def test_decoder_finds_frames_in_noise():
@@ -294,8 +328,8 @@ def test_serial_port_is_transparent():
         assert received == everything
         os.write(master, everything)
         back = b""
-        while chunk := port.read():
-            back += chunk
+        while len(back) < 256:
+            back += port.read()
         assert back == everything
     os.close(master)
     os.close(slave)

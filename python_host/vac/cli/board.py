@@ -15,11 +15,11 @@ from ..isa.state_map import FRAME_RAM_BASE, HOST_ADDRESS_BITS, REGISTER_BASE, Fa
 from ..isa.traps import Trap
 from ..link.board import Board
 from ..link.monitor_script import UnfitProgram, monitor_script
-from ..link.serial_port import DEFAULT_BAUD, SerialPort
+from ..link.serial_port import DEFAULT_BAUD, PATIENCE_S, SerialPort, open_session
 from ..link.session import LinkError, LinkSession
 from ..machine.protocol import MachineError
 from .failure import fail, write_whole
-from .run import NEVER, load_program, run
+from .run import NEVER, Patience, load_program, run
 
 board = typer.Typer(help="A board on a serial port.", no_args_is_help=True)
 
@@ -41,19 +41,19 @@ _STOPS = {
 
 
 @contextmanager
-def _session(port: str, baud: int) -> Iterator[LinkSession]:
+def _session(port: str, baud: int, patience: float | None) -> Iterator[LinkSession]:
     """A session with the board; ends the command where the link fails."""
     try:
-        with SerialPort(port, baud) as line:
-            yield LinkSession(line)
+        with SerialPort(port, baud, patience or PATIENCE_S) as line:
+            yield open_session(line, patience)
     except (LinkError, MachineError) as error:
         fail(f"{port}: {error}")
 
 
 @board.command()
-def info(port: Port, baud: Baud = DEFAULT_BAUD) -> None:
+def info(port: Port, baud: Baud = DEFAULT_BAUD, patience: Patience = None) -> None:
     """Stop the core and say what the board is and where its core stands."""
-    with _session(port, baud) as session:
+    with _session(port, baud, patience) as session:
         identity = Board.identify(session)
         words = session.read(REGISTER_BASE, len(HostRegister))
     labels = f"labels of {identity.label_bits} bits" if identity.label_bits else "no labels"
@@ -72,6 +72,7 @@ def run_program(
     program: Program,
     port: Port,
     baud: Baud = DEFAULT_BAUD,
+    patience: Patience = None,
     input_file: Annotated[
         Path | None, typer.Option("--input", help="Console input; by default standard input.", metavar="FILE")
     ] = None,
@@ -86,14 +87,17 @@ def run_program(
 
     Exits as `vac run` does.
     """
-    run(program, input_file, storage, ticks, "board", beams=beams, as_json=as_json, port=port, baud=baud)
+    run(
+        program, input_file, storage, ticks, "board",
+        beams=beams, as_json=as_json, port=port, baud=baud, patience=patience,
+    )  # fmt: skip
 
 
 @board.command()
-def load(program: Program, port: Port, baud: Baud = DEFAULT_BAUD) -> None:
+def load(program: Program, port: Port, baud: Baud = DEFAULT_BAUD, patience: Patience = None) -> None:
     """Put all of PROGRAM into the board's memory and its core before the first tick, without running it."""
     image, _ = load_program(program)
-    with _session(port, baud) as session:
+    with _session(port, baud, patience) as session:
         machine = Board(session, keeps_beams=False)
         try:
             machine.load(image)
@@ -107,11 +111,12 @@ def load(program: Program, port: Port, baud: Baud = DEFAULT_BAUD) -> None:
 def go(
     port: Port,
     baud: Baud = DEFAULT_BAUD,
+    patience: Patience = None,
     ticks: Annotated[int, typer.Option(help="Stop after this many instructions.", min=1, max=(1 << 32) - 1)] = 1 << 31,
 ) -> None:
     """Let the core run on from where it stands until it stops. Nobody serves its devices: `vac board run` does."""
     registers = [(REGISTER_BASE + HostRegister.BEAM_CONTROL, [0]), (REGISTER_BASE + HostRegister.BUDGET, [ticks])]
-    with _session(port, baud) as session:
+    with _session(port, baud, patience) as session:
         session.run(registers)
         while LinkStatus.STOPPED not in session.poll():
             pass
@@ -126,10 +131,11 @@ def read(
     port: Port,
     count: Annotated[int, typer.Argument(help="Words.", min=1, max=_MOST_WORDS)] = 1,
     baud: Baud = DEFAULT_BAUD,
+    patience: Patience = None,
 ) -> None:
     """Print words of the host port: registers, stack RAM, windows, memory. The core must be stopped."""
     first = _address(address, count)
-    with _session(port, baud) as session:
+    with _session(port, baud, patience) as session:
         words = session.read(first, count)
     for at in range(0, count, _DUMP_WORDS):
         typer.echo(f"{first + at:06x}  " + " ".join(f"{word:08x}" for word in words[at : at + _DUMP_WORDS]))
@@ -141,18 +147,19 @@ def write(
     words: Annotated[list[str], typer.Argument(help="Words of 32 bits, such as 0x1234.")],
     port: Port,
     baud: Baud = DEFAULT_BAUD,
+    patience: Patience = None,
 ) -> None:
     """Write words from an address of the host port on. The core must be stopped."""
     values = [_number(word, 32) for word in words]
     first = _address(address, len(values))
-    with _session(port, baud) as session:
+    with _session(port, baud, patience) as session:
         session.write([(first, values)])
 
 
 @board.command()
-def halt(port: Port, baud: Baud = DEFAULT_BAUD) -> None:
+def halt(port: Port, baud: Baud = DEFAULT_BAUD, patience: Patience = None) -> None:
     """Stop the core before its next instruction."""
-    with _session(port, baud) as session:
+    with _session(port, baud, patience) as session:
         Board.identify(session)
     typer.echo("stopped")
 

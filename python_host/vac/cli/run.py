@@ -42,6 +42,14 @@ HALTED, TRAPPED, TICK_LIMIT, INTERRUPTED = 0, 3, 4, 130
 """Exit codes, beside BAD_INPUT; 130 is the shell's own for an interrupt."""
 
 NEVER = (1 << 64) - 1
+Patience = Annotated[
+    float | None,
+    typer.Option(
+        envvar="VAC_PATIENCE",
+        help="Seconds that a board that does not answer is waited for; by default 1.5 at first, then 30.",
+        min=0.1,
+    ),
+]
 _SLICE_SECONDS = (0.1, 0.4)
 _BEAM_SLICE_TICKS = 1 << 18
 _QUIET_SECONDS = 2.0
@@ -95,6 +103,7 @@ def run(
         typer.Option(envvar="VAC_PORT", help="Serial device of the engine `board`.", metavar="DEVICE"),
     ] = None,
     baud: Annotated[int, typer.Option(help="Rate of that serial line.")] = DEFAULT_BAUD,
+    patience: Patience = None,
     trust: Annotated[
         list[Path] | None,
         typer.Option("--key", help="Public key, or folder of them, one of which must have signed.", metavar="KEYS"),
@@ -120,7 +129,7 @@ def run(
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
         held = files.enter_context(_open(storage)) if storage else None
         try:
-            machine = create_machine(engine, keeps_beams=beams is not None, port=port, baud=baud)
+            machine = create_machine(engine, keeps_beams=beams is not None, port=port, baud=baud, patience_s=patience)
         except EngineError as error:
             fail(str(error))
         if pager := open_pager(frames, page_size, tiers, prefetch):

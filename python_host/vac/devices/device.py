@@ -89,6 +89,10 @@ class Surroundings(Protocol):
         """Label set of what the request lets out."""
         ...
 
+    def sleep(self, ticks: int) -> None:
+        """The request takes so much virtual time."""
+        ...
+
     def admit(self, labels: int, length: int, what: str) -> bool:
         """Whether something from another machine may come in. A veto is recorded, under the words `what`."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 
 from .device import BaseDevice, DeviceStateError, saved_number
 from .message_bus import Message, Port
+from .waits import FOREVER
 
 DEFAULT_CAPACITY = 1 << 16
 MAX_MESSAGE_BYTES = 1 << 16
@@ -30,7 +31,29 @@ class Mailbox:
 
     def settle(self, device: BaseDevice, is_wanted: Callable[[Message], bool], kind: str) -> None:
         """Takes in what has arrived. Raises PeersBehind."""
-        for message in self.port.arrived(device.machine.time):
+        self._admit(self.port.arrived(device.machine.time), device, is_wanted, kind)
+
+    def receive(self, device: BaseDevice, longest: int, topics: frozenset[int] | None, kind: str) -> int:
+        """Waits until there is a message, of these topics or of any; how many ticks that took. longest: FOREVER, or
+        ticks after which it goes on without one. It also goes on when a message was vetoed. Raises PeersBehind, and
+        MessageAwaited as long as nothing has come."""
+
+        def is_wanted(message: Message) -> bool:
+            return topics is None or message.topic in topics
+
+        self.settle(device, is_wanted, kind)
+        if self._messages:
+            return 0
+        start = device.machine.time
+        end, arrived = self.port.await_next(start, None if longest == FOREVER else longest, topics)
+        device.machine.sleep(end - start)
+        self._admit(arrived, device, is_wanted, kind)
+        return end - start
+
+    def _admit(
+        self, messages: list[Message], device: BaseDevice, is_wanted: Callable[[Message], bool], kind: str
+    ) -> None:  # fmt: skip
+        for message in messages:
             if not is_wanted(message):
                 continue
             what = f"{kind} {message.sequence} of machine {message.sender}"

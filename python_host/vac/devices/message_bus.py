@@ -2,7 +2,9 @@
 
 A message that is sent at virtual time s arrives at s + latency, whatever slices the machines run in, on whatever engine
 or process. A machine that asks at time t gets an answer when every other one has come so far that nothing can arrive
-any more until t; until then it waits. The machine furthest behind never waits, so some machine can always go on.
+any more until t; until then it waits. One that waits for its next message gets it in the same way, and sends nothing
+before that (`waits`). The machine furthest behind never waits for others, so some machine can always go on, unless each
+waits for a message that only another one of them could send.
 Messages that arrive at the same time are in the order of their senders' numbers, then as they were sent.
 """
 
@@ -16,12 +18,13 @@ from typing import Any
 
 from ..isa.limits import LABEL_BITS
 from .device import DeviceStateError, NotYet, packed, saved_bytes
+from .waits import ENDED, Wait, earliest_times
 
 DEFAULT_LATENCY = 1000
 """Virtual time that a message takes. Longer lets machines run further apart without waiting for each other."""
-ENDED = 1 << 80
-"""Time of a machine that sends nothing any more."""
 MAX_MEMBERS = 1 << 16
+_LOCK = RLock()
+"""One for all busses: who can send on one of them may depend on what arrives on another."""
 
 
 class BusError(Exception):
@@ -35,6 +38,14 @@ class PeersBehind(NotYet):
         super().__init__(f"virtual time {time} is not settled: it waits for {', '.join(map(str, peers))}")
         self.time = time
         self.peers = peers
+
+
+class MessageAwaited(NotYet):
+    """The machine waits for its next message, and none has arrived yet."""
+
+    def __init__(self, wait: Wait) -> None:
+        super().__init__(f"machine {wait.number} waits from virtual time {wait.since} on for a message")
+        self.wait = wait
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -83,6 +94,11 @@ class Port:
         """Takes what has arrived by now. Raises PeersBehind, and nothing is taken then."""
         return self._bus.collect(self, time)
 
+    def await_next(self, time: int, longest: int | None, topics: frozenset[int] | None) -> tuple[int, list[Message]]:
+        """Waits from `time` on for the next message of these topics (None: of any), at most so long (None: for ever).
+        The time at which the wait ends, and what has arrived by then. Raises MessageAwaited, and nothing is taken."""
+        return self._bus.await_next(self, Wait(self._bus, self.number, time, longest, topics))
+
     def save(self) -> dict[str, Any]:
         return {"sent": self.sent, "coming": [message.to_json() for message in self.coming]}
 
@@ -108,9 +124,11 @@ class MessageBus:
         self._ports: dict[int, Port] = {}
         self._times: dict[int, int] = {}
         """Virtual time that each member has come to; it sends nothing before that any more."""
+        self._waits: dict[int, Wait] = {}
+        """Members that wait for a message, here or on another bus."""
         self._hears: dict[int, frozenset[int] | None] = {}
         self._news: list[tuple[int, Message]] = []
-        self._lock = RLock()
+        self._lock = _LOCK
 
     def join(self, number: int, hears: Iterable[int] | None = None) -> Port:
         """A machine of this process. Raises BusError."""
@@ -134,6 +152,37 @@ class MessageBus:
     def note_time(self, number: int, time: int) -> None:
         """The machine has come to this virtual time; ENDED when it sends nothing any more."""
         self._times[number] = time
+        if time >= ENDED:
+            self._waits.pop(number, None)
+
+    def note_wait(self, number: int, wait: Wait | None) -> None:
+        """The machine stands before a request that waits for a message, here or elsewhere; None: it does not any
+        more."""
+        with self._lock:
+            if wait is None:
+                self._waits.pop(number, None)
+            else:
+                self._waits[number] = wait
+
+    def heard_by(self, number: int) -> list[int]:
+        """Members that can send to this one."""
+        hears = self._hears[number]
+        heard = self._times.keys() if hears is None else hears & self._times.keys()
+        return sorted(heard - {number})
+
+    def time_of(self, number: int) -> int | Wait:
+        """Virtual time that a member has come to; its wait, where it waits for a message."""
+        return self._waits.get(number) or self._times[number]
+
+    @property
+    def waits(self) -> list[Wait]:
+        """Of its members, here or elsewhere."""
+        return list(self._waits.values())
+
+    def first_awaited(self, wait: Wait) -> int | None:
+        """When the first message arrives, of those on their way, that ends a wait here."""
+        coming = self._ports[wait.number].coming
+        return next((message.arrival for message in coming if wait.is_for(message.topic)), None)
 
     def carry(
         self, port: Port, receivers: Iterable[int] | None, topic: int, labels: int, data: bytes, time: int
@@ -152,20 +201,39 @@ class MessageBus:
     def collect(self, port: Port, time: int) -> list[Message]:
         """`Port.arrived`."""
         with self._lock:
-            heard = self._times.keys() if port.hears is None else port.hears & self._times.keys()
-            behind = [n for n in sorted(heard) if n != port.number and self._times[n] + self.latency <= time]
+            times = earliest_times(self)
+            behind = [n for n in self.heard_by(port.number) if times[n] + self.latency <= time]
             if behind:
                 raise PeersBehind(time, tuple(behind))
-            count = sum(message.arrival <= time for message in port.coming)
-            taken, port.coming = port.coming[:count], port.coming[count:]
-            return taken
+            return self._take(port, time)
+
+    def await_next(self, port: Port, wait: Wait) -> tuple[int, list[Message]]:
+        """`Port.await_next`."""
+        with self._lock:
+            before, self._waits[port.number] = self._waits.get(port.number), wait
+            times = earliest_times(self)
+            # It ends when nothing that any other one may still send can arrive before.
+            end = times[port.number]
+            if end >= ENDED or any(times[n] + self.latency <= end for n in self.heard_by(port.number)):
+                self.note_wait(port.number, before)
+                raise MessageAwaited(wait)
+            self.note_wait(port.number, None)
+            self._times[port.number] = max(end, self._times[port.number])
+            return end, self._take(port, end)
+
+    @staticmethod
+    def _take(port: Port, time: int) -> list[Message]:
+        count = sum(message.arrival <= time for message in port.coming)
+        taken, port.coming = port.coming[:count], port.coming[count:]
+        return taken
 
     def take_news(self) -> dict[str, Any]:
         """For the other processes: how far the machines here have come, and what they sent since the last call."""
         with self._lock:
             news, self._news = self._news, []
+            times = earliest_times(self)
             return {
-                "times": {str(number): self._times[number] for number in self._ports},
+                "times": {str(number): times[number] for number in self._ports},
                 "messages": [[receiver, *message.to_json()] for receiver, message in news],
             }
 

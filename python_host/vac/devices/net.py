@@ -8,9 +8,11 @@
 | 3 sender | who sent the first message; refused when there is none | refused |
 | 4 left | bytes of the first message still to read; refused when there is none | refused |
 | 5 lost | messages that found no room | refused |
+| 6 receive | waits until a message can be read; the ticks that took | sets the longest wait: ticks, 0xFFFFFFFF for ever |
 
 System call `write` sends all its bytes as one message, at most 64 KiB; `read` gives bytes of the first message, never
-of two, and none when nothing waits. Each peer is a capability: what goes to another machine than those is denied.
+of two, and none when nothing waits. A machine that waits for a message runs no instruction, but virtual time goes on;
+nothing has come where `receive` took the longest wait, at most 0xFFFFFFFE ticks. Each peer is a capability: what goes to another machine than those is denied.
 """
 
 from __future__ import annotations
@@ -18,9 +20,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .device import ACCEPTED, REFUSAL, AccessDenied, BaseDevice, DeviceStateError, Reply, counted, saved_number
+from .device import (
+    ACCEPTED,
+    REFUSAL,
+    Access,
+    AccessDenied,
+    BaseDevice,
+    DeviceStateError,
+    Reply,
+    counted,
+    saved_number,
+)
 from .mailbox import DEFAULT_CAPACITY, MAX_MESSAGE_BYTES, Mailbox
 from .message_bus import MessageBus
+from .waits import FOREVER
 
 WAITING = 0
 OWN = 1
@@ -28,6 +41,8 @@ PEER = 2
 SENDER = 3
 MESSAGE_LEFT = 4
 LOST = 5
+RECEIVE = 6
+_KIND = "message"
 
 
 class Net(BaseDevice):
@@ -48,6 +63,7 @@ class Net(BaseDevice):
         self.number = number
         self.peers = frozenset(peers)
         self._peer = min(self.peers, default=0)
+        self._longest = FOREVER
         self._mailbox = Mailbox(bus.join(number, hears), capacity)
 
     def read_register(self, register: int, tick: int) -> Reply:
@@ -55,6 +71,8 @@ class Net(BaseDevice):
             return Reply(self.number)
         if register == PEER:
             return Reply(self._peer)
+        if register == RECEIVE:
+            return Reply(self._mailbox.receive(self, self._longest, None, _KIND))
         if register not in (WAITING, SENDER, MESSAGE_LEFT, LOST):
             return REFUSAL
         self._settle()
@@ -70,6 +88,9 @@ class Net(BaseDevice):
     def write_register(self, register: int, value: int, tick: int) -> Reply:
         if register == PEER:
             self._peer = value
+            return ACCEPTED
+        if register == RECEIVE:
+            self._longest = value
             return ACCEPTED
         if register == WAITING:
             self._settle()
@@ -88,15 +109,22 @@ class Net(BaseDevice):
         self._mailbox.port.send((self._peer,), 0, self.machine.labels(), data, self.machine.time)
         return len(data)
 
+    def follow(self, access: Access) -> None:
+        """Only the time that was waited: who else was there, and what came, is not in the recording."""
+        if access.register == RECEIVE and not access.is_output:
+            self.machine.sleep(access.value)
+
     def save(self) -> dict[str, Any]:
-        return {"number": self.number, "peer": self._peer, "mailbox": self._mailbox.save()}
+        saved = {"number": self.number, "peer": self._peer, "longest": self._longest}
+        return saved | {"mailbox": self._mailbox.save()}
 
     def restore(self, saved: dict[str, Any]) -> None:
         peer = saved_number(saved, "peer", 32)
+        longest = saved_number({"longest": FOREVER, **saved}, "longest", 32)
         if saved.get("number") != self.number:
             raise DeviceStateError(f"it was machine {saved.get('number')} of the run, and is machine {self.number} now")
         self._mailbox.restore(saved.get("mailbox") or {})
-        self._peer = peer
+        self._peer, self._longest = peer, longest
 
     def _settle(self) -> None:
-        self._mailbox.settle(self, lambda message: True, "message")
+        self._mailbox.settle(self, lambda message: True, _KIND)

@@ -11,10 +11,12 @@
 | 6, 7 EID | low and high cell of its entanglement id; refused when there is none | refused |
 | 8 left | bytes of it still to read; refused when there is none | refused |
 | 9 lost | packets that found no room | refused |
+| 10 receive | waits until a packet can be read; the ticks that took | sets the longest wait: ticks, 0xFFFFFFFF for ever |
 
 System call `write` publishes all its bytes as one packet, at most 64 KiB; `read` gives bytes of the first packet, never
 of two. A packet has one entanglement id in all machines: publisher and subscribers are entangled by it. Before a packet
-goes into a machine the machine's policy is asked (action `ingest`); a veto is recorded, and the packet is gone.
+goes into a machine the machine's policy is asked (action `ingest`); a veto is recorded, and the packet is gone. The
+wait of `receive` is that of the net (`vac.devices.net`); it ends at a packet of a subscription, also at a vetoed one.
 """
 
 from __future__ import annotations
@@ -26,9 +28,10 @@ from typing import Any
 from blake3 import blake3
 
 from ..isa.limits import CELL_BITS, CELL_MASK
-from .device import ACCEPTED, REFUSAL, BaseDevice, DeviceStateError, Reply, counted, saved_number
+from .device import ACCEPTED, REFUSAL, Access, BaseDevice, DeviceStateError, Reply, counted, saved_number
 from .mailbox import DEFAULT_CAPACITY, MAX_MESSAGE_BYTES, Mailbox
 from .message_bus import Message, MessageBus
+from .waits import FOREVER
 
 WAITING = 0
 TOPIC = 1
@@ -40,7 +43,9 @@ EID_LOW = 6
 EID_HIGH = 7
 PACKET_LEFT = 8
 LOST = 9
+RECEIVE = 10
 MAX_SUBSCRIPTIONS = 64
+_KIND = "packet"
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class QWave(BaseDevice):
         self.entanglements: list[Entanglement] = []
         self._topic = 0
         self._topics = set(topics)
+        self._longest = FOREVER
         self._mailbox = Mailbox(bus.join(number), capacity)
 
     def read_register(self, register: int, tick: int) -> Reply:
@@ -82,6 +88,8 @@ class QWave(BaseDevice):
             return Reply(self._topic)
         if register == SUBSCRIBE:
             return Reply(len(self._topics))
+        if register == RECEIVE:
+            return Reply(self._mailbox.receive(self, self._longest, frozenset(self._topics), _KIND))
         if register not in (WAITING, FIRST_TOPIC, SENDER, EID_LOW, EID_HIGH, PACKET_LEFT, LOST):
             return REFUSAL
         self._settle()
@@ -101,6 +109,9 @@ class QWave(BaseDevice):
     def write_register(self, register: int, value: int, tick: int) -> Reply:
         if register == TOPIC:
             self._topic = value
+            return ACCEPTED
+        if register == RECEIVE:
+            self._longest = value
             return ACCEPTED
         if register not in (WAITING, SUBSCRIBE, UNSUBSCRIBE):
             return REFUSAL
@@ -133,10 +144,16 @@ class QWave(BaseDevice):
         self._entangle(message, is_source=True)
         return len(data)
 
+    def follow(self, access: Access) -> None:
+        """As `Net.follow`."""
+        if access.register == RECEIVE and not access.is_output:
+            self.machine.sleep(access.value)
+
     def save(self) -> dict[str, Any]:
         return {
             "number": self.number,
             "topic": self._topic,
+            "longest": self._longest,
             "topics": sorted(self._topics),
             "mailbox": self._mailbox.save(),
         }
@@ -144,15 +161,16 @@ class QWave(BaseDevice):
     def restore(self, saved: dict[str, Any]) -> None:
         """`entanglements` begins anew."""
         topic, topics = saved_number(saved, "topic", 32), saved.get("topics")
+        longest = saved_number({"longest": FOREVER, **saved}, "longest", 32)
         if saved.get("number") != self.number:
             raise DeviceStateError(f"it was machine {saved.get('number')} of the run, and is machine {self.number} now")
         if not isinstance(topics, list) or any(type(each) is not int for each in topics):
             raise DeviceStateError("its subscriptions are damaged")
         self._mailbox.restore(saved.get("mailbox") or {})
-        self._topic, self._topics = topic, set(topics)
+        self._topic, self._topics, self._longest = topic, set(topics), longest
 
     def _settle(self) -> None:
-        self._mailbox.settle(self, lambda message: message.topic in self._topics, "packet")
+        self._mailbox.settle(self, lambda message: message.topic in self._topics, _KIND)
 
     def _entangle(self, message: Message, is_source: bool) -> None:
         eid = f"eid::{self.run}::{_hash_of(message):016x}"

@@ -56,14 +56,16 @@ def _rtl(keeps_beams: bool) -> Machine:
     return RtlMachine(RtlOptions(keeps_beams=keeps_beams))
 
 
-def _board(keeps_beams: bool, port: str | None = None, baud: int | None = None) -> Machine:
+def _board(
+    keeps_beams: bool, port: str | None = None, baud: int | None = None, patience_s: float | None = None
+) -> Machine:
     from ..link.serial_port import DEFAULT_BAUD, open_board
     from ..link.session import LinkError
 
     port = port or os.environ.get("VAC_PORT")
     if not port:
         raise LinkError("no serial port is named; name it with --port or in VAC_PORT")
-    return open_board(port, baud or DEFAULT_BAUD, keeps_beams)
+    return open_board(port, baud or DEFAULT_BAUD, keeps_beams, patience_s)
 
 
 ENGINES: dict[str, Engine] = {
@@ -75,18 +77,25 @@ ENGINES: dict[str, Engine] = {
 }
 
 
-def create_machine(name: str, keeps_beams: bool = True, port: str | None = None, baud: int | None = None) -> Machine:
+def create_machine(
+    name: str,
+    keeps_beams: bool = True,
+    port: str | None = None,
+    baud: int | None = None,
+    patience_s: float | None = None,
+) -> Machine:
     """A fresh machine on the engine of this name.
 
     keeps_beams: False where `drain_beams` will not be asked; an engine may then keep some all the same. port, baud:
-    serial line of the engine `board`; by default $VAC_PORT and the rate of the boards' own builds.
+    serial line of the engine `board`; by default $VAC_PORT and the rate of the boards' own builds. patience_s: as
+    `open_board` has it.
     Raises EngineError when there is no such engine, or it cannot be built or loaded on this computer.
     """
     engine = ENGINES.get(name)
     if engine is None:
         raise EngineError(f"there is no engine {name!r}; choose one of {', '.join(ENGINES)}")
     try:
-        return _board(keeps_beams, port, baud) if name == "board" else engine.create(keeps_beams)
+        return _board(keeps_beams, port, baud, patience_s) if name == "board" else engine.create(keeps_beams)
     except Exception as error:  # whatever keeps it from starting, the way out is the same
         raise EngineError(
             f"the engine {name!r} ({engine.doc}) cannot run here: {error}. It needs {engine.needs}; "

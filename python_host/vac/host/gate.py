@@ -80,6 +80,9 @@ class Gate:
             self._labels = labels
         return self._labels
 
+    def sleep(self, ticks: int) -> None:
+        self._clock.sleep(ticks)
+
     def admit(self, labels: int, length: int, what: str) -> bool:
         return self.permits(Action.INGEST, QWAVE, labels, length, what)
 

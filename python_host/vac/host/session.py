@@ -21,7 +21,7 @@ from ..devices.device import (
     saved_number,
 )
 from ..devices.entropy import Entropy
-from ..devices.message_bus import ENDED
+from ..devices.message_bus import ENDED, MessageAwaited
 from ..devices.net import Net
 from ..devices.qwave import QWave
 from ..devices.storage import Storage
@@ -127,6 +127,9 @@ class Host:
         """Since this host was made."""
         self.waits_for: NotYet | None = None
         """Why the last `run` came back early: the machine waits for others, before the instruction that asked."""
+        self.is_wait_new = False
+        """Whether that one began to wait for a message, so that others may now know enough to go on."""
+        self._is_wait_noted = False
         self._devices: dict[int, Device] = {ports.Device.CONSOLE: self.console, ports.Device.CLOCK: clock, **given}
         self._busses = [(each.bus, each.number) for each in self._devices.values() if isinstance(each, Net | QWave)]
         self.memory = AddressSpace(machine, image, tuple(shards), allocation_limit, pager)
@@ -161,7 +164,7 @@ class Host:
         than was recorded, and PagingError when a tier of the pager's fails: nothing is lost then, and `run` can be
         called again.
         """
-        self.waits_for = None
+        self.waits_for, self.is_wait_new = None, False
         while True:
             if self._is_interrupted:
                 self._is_interrupted = False
@@ -176,6 +179,8 @@ class Host:
                 try:
                     self._serve(stop.event)
                 except NotYet as waits:
+                    if self._note_wait(waits):
+                        continue
                     self.waits_for = waits
                     return Stop(StopReason.TICK)
             else:
@@ -185,6 +190,16 @@ class Host:
     def _note_time(self, time: int) -> None:
         for bus, number in self._busses:
             bus.note_time(number, time)
+
+    def _note_wait(self, waits: NotYet) -> bool:
+        """Tells the busses of a wait for a message; whether it is worth asking again, now that all of them know."""
+        if not isinstance(waits, MessageAwaited):
+            return False
+        is_known, self._is_wait_noted = self._is_wait_noted, True
+        for bus, number in self._busses:
+            bus.note_wait(number, waits.wait)
+        self.is_wait_new |= not is_known
+        return not is_known
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -272,6 +287,10 @@ class Host:
         self.answered += 1
         self.traffic.count(event, answer)
         self._answer_held = None
+        if self._is_wait_noted:
+            self._is_wait_noted = False
+            for bus, number in self._busses:
+                bus.note_wait(number, None)
         self.machine.answer(answer)
 
     def _answer(self, event: Event) -> Answer:

@@ -10,11 +10,15 @@ import time
 from types import TracebackType
 
 from .board import Board
-from .session import LinkError, LinkSession
+from .session import LinkError, LinkSession, Transport
 
 DEFAULT_BAUD = 1_000_000
 READ_TIMEOUT_S = 0.1
+FIRST_PATIENCE_S = 1.5
+"""For a board that has not answered yet: perhaps there is none."""
 PATIENCE_S = 30.0
+_LONGEST_WAIT = 16
+"""Read timeouts between a request and its repetition."""
 _RETRY_S = 0.2
 _CHUNK = 4096
 
@@ -95,11 +99,34 @@ class SerialPort:
             time.sleep(_RETRY_S)
 
 
-def open_board(device: str, baud: int = DEFAULT_BAUD, keeps_beams: bool = True) -> Board:
-    """The board at this serial device, for as long as the process lives. Raises LinkError."""
-    port = SerialPort(device, baud)
+def open_session(port: Transport, patience_s: float | None = None) -> LinkSession:
+    """A session with the board at this port. Raises LinkError.
+
+    patience_s: seconds that a board that does not answer is waited for, whatever the request; None: FIRST_PATIENCE_S
+    until it has answered once, then PATIENCE_S.
+    """
+    session = LinkSession(port, _attempts(patience_s or FIRST_PATIENCE_S), longest_wait=_LONGEST_WAIT)
+    session.attempts = _attempts(patience_s or PATIENCE_S)
+    return session
+
+
+def _attempts(patience_s: float) -> int:
+    """Attempts whose waits last so long together."""
+    attempts, waited = 1, READ_TIMEOUT_S
+    while waited < patience_s:
+        waited += READ_TIMEOUT_S * min(1 << attempts, _LONGEST_WAIT)
+        attempts += 1
+    return attempts
+
+
+def open_board(
+    device: str, baud: int = DEFAULT_BAUD, keeps_beams: bool = True, patience_s: float | None = None
+) -> Board:
+    """The board at this serial device, for as long as the process lives. patience_s: as for `open_session`; a device
+    that went away is waited for as long. Raises LinkError."""
+    port = SerialPort(device, baud, patience_s or PATIENCE_S)
     try:
-        return Board(LinkSession(port), keeps_beams)
+        return Board(open_session(port, patience_s), keeps_beams)
     except LinkError as error:
         port.close()
         raise LinkError(f"{device}: {error}") from None

@@ -74,17 +74,22 @@ def pack_segments(segments: Iterable[Segment]) -> Iterator[list[int]]:
 class LinkSession:
     """A session with one board, opened with HELLO.
 
-    attempts: how often a request is sent before the board counts as silent. rng: chooses the session and its first
-    number. Raises LinkError from every method where the board does not answer, refuses, or is no longer in this session
+    attempts: how often a request is sent before the board counts as silent; can be changed later. rng: chooses the
+    session and its first number. longest_wait: silent reads after which a request is sent again at the latest; the
+    first time it is after one, then after twice as many each time, so that a board that is slow has less to do.
+    Raises LinkError from every method where the board does not answer, refuses, or is no longer in this session
     because it was configured again or another host took it.
     Attributes: requests: executed so far. retries: requests that were sent again. status: `LinkStatus` of the last
     response.
     """
 
-    def __init__(self, transport: Transport, attempts: int = 8, rng: random.Random | None = None) -> None:
+    def __init__(
+        self, transport: Transport, attempts: int = 8, rng: random.Random | None = None, *, longest_wait: int = 1
+    ) -> None:
         rng = rng or random.Random()
         self._transport = transport
-        self._attempts = attempts
+        self.attempts = attempts
+        self._longest_wait = longest_wait
         self._decoder = FrameDecoder()
         self._number = rng.randrange(256)
         self.requests = 0
@@ -162,10 +167,10 @@ class LinkSession:
     def _exchange(self, request: Request, payload: Sequence[int] = (), judges: bool = True) -> Frame:
         self._number = (self._number + 1) & 0xFF
         frame = encode_frame(request, self._number, self._session, payload)
-        for attempt in range(self._attempts):
+        for attempt in range(self.attempts):
             self.retries += attempt > 0
             self._transport.write(frame)
-            response = self._await(request)
+            response = self._await(request, min(1 << attempt, self._longest_wait))
             if response:
                 self.status = LinkStatus(response.status)
                 self.requests += 1
@@ -173,7 +178,7 @@ class LinkSession:
                     self._judge(request)
                 return response
         raise LinkError(
-            f"no answer to {request.name} after {self._attempts} attempts; check the cable, the port and its rate, and "
+            f"no answer to {request.name} after {self.attempts} attempts; check the cable, the port and its rate, and "
             "that the board is configured"
         )
 
@@ -185,9 +190,12 @@ class LinkSession:
         if LinkStatus.REFUSED in self.status:
             raise LinkError(f"the board refused {request.name}; it takes it only while the core is stopped")
 
-    def _await(self, request: Request) -> Frame | None:
+    def _await(self, request: Request, silences: int) -> Frame | None:
+        """The response; None after so many reads that brought nothing."""
         expected = (request | RESPONSE, self._number, self._session)
-        while received := self._transport.read():
+        while silences:
+            received = self._transport.read()
+            silences -= not received
             for frame in self._decoder.feed(received):
                 if (frame.kind, frame.number, frame.session) == expected:
                     return frame

@@ -123,7 +123,7 @@ class VacRuntime:
                     left[vm.id] = limit - ran
             total += used
             still = sum(vm.state == "running" for vm in turn)
-            if not used and still == before:
+            if not used and still == before and not any(vm.host.is_wait_new for vm in turn):
                 waits = "; ".join(f"{vm.id}: {vm.host.waits_for}" for vm in turn if vm.host.waits_for)
                 if max_ticks is not None:
                     break

@@ -326,9 +326,9 @@ class Scheduler:
     def _end(self, vm: VirtualMachine) -> None:
         used = self._charge(vm)
         self._settle(vm)
-        if used or vm.stop is not None:
+        if used or vm.stop is not None or vm.host.is_wait_new:
             self._wake()
-        elif vm.host.waits_for is not None and vm in self._lanes:
+        if not used and vm.stop is None and vm.host.waits_for is not None and vm in self._lanes:
             self._retire(vm)
             if self._gangs and vm.paged:
                 self._gangs.leave(vm)

@@ -1,8 +1,8 @@
 """A sealed segment: a folder that replaces the segments of some numbers.
 
 `events.parquet` holds the events in their order, columns as in `vac.beams.record.EVENT`, compressed with zstd;
-`events.cells` the same in the order of their cells (`vac.beams.segments.blocks`); `zones` the u32 of each 1024 events
-(`vac.beams.segments.segment`). `sealed.json` names the format and states counts, and size and BLAKE3 of each file.
+`events.cells` the same in the order of their cells (`vac.beams.segments.blocks`); `zones` the u32 of each zone
+(`vac.beams.segments.zones`). `sealed.json` names the format and states counts, and size and BLAKE3 of each file.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..errors import StoreDamaged, StoreFormatError, typed_errors
 from ..record import BESIDE, EVENT, EntangledSet, Rows
 from .blocks import CellOrder, encode
 from .file_access import mapped, write_file
-from .segment import ZONE_RECORDS, zones, zones_of
+from .zones import SPAN_ZONES, ZONE_RECORDS, Found, Zones, joined, marks_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyarrow import parquet
 
-GROUP_RECORDS = 1 << 15
-"""Events of a row group of the Parquet file: what a query decodes at least. A multiple of ZONE_RECORDS."""
+GROUP_RECORDS = SPAN_ZONES * ZONE_RECORDS
+"""Events of a row group of the Parquet file: what a query decodes at least."""
 FIELDS = [name for name in EVENT.names or () if name != "reserved"]
 PARQUET, CELLS, ZONES, MANIFEST = "events.parquet", "events.cells", "zones", "sealed.json"
 _FORMAT = {"format": "vac sealed beams", "version": 1}
@@ -70,7 +70,7 @@ def seal(folder: Path, first: int, last: int, first_seq: int, rows: Rows, progre
         temporary.mkdir()
         _write_parquet(temporary / PARQUET, rows, progress)
         _write_cells(temporary / CELLS, rows, progress)
-        write_file(temporary / ZONES, zones(rows).data)
+        write_file(temporary / ZONES, marks_of(rows).data)
         files = {name: _described(temporary / name) for name in (PARQUET, CELLS, ZONES)}
         opcodes, tokens = arrays.counts(rows)
         beams = np.flatnonzero(rows["opcode"] != BESIDE)
@@ -186,13 +186,13 @@ class SealedSegment:
         return file
 
     @cached_property
-    def _marks(self) -> npt.NDArray[np.uint32]:
+    def _zones(self) -> Zones:
         path = self.folder / ZONES
         with typed_errors(path):
             content = mapped(path)
         if len(content) != 4 * -(-self.records // ZONE_RECORDS):
             raise StoreDamaged(f"{path} has {len(content)} bytes")
-        return np.frombuffer(content, np.uint32)
+        return Zones(np.frombuffer(content, np.uint32), self.first, self.records)
 
     def _group(self, number: int) -> Rows:
         """Events of one row group."""
@@ -249,54 +249,37 @@ class SealedSegment:
         inside = int(np.searchsorted(self._group(low)["tick"], np.uint64(tick)))
         return self.first + low * GROUP_RECORDS + inside
 
-    def of_cell(self, cell: int, limit: int | None) -> tuple[npt.NDArray[np.int64], Rows]:
-        """Numbers in the run and events of a cell, the newest `limit`, oldest first."""
+    def of_cell(self, cell: int, limit: int | None) -> Found:
+        """The newest `limit` events of a cell."""
         positions, rows = self._cells.of_cell(cell, limit)
         return positions.astype(np.int64) + self.first, rows
 
-    def of_value(self, value: int, limit: int | None) -> tuple[npt.NDArray[np.int64], Rows]:
+    def of_value(self, value: int, limit: int | None) -> Found:
         """As `of_cell`, for a value; decodes that column of everything, newest first."""
-        found: list[npt.NDArray[np.int64]] = []
+        found: list[Found] = []
         missing = self.records if limit is None else limit
         for number in reversed(range(self._group_count)):
             if missing <= 0:
                 break
-            hits = arrays.of_value(self._decode(number, ["value", "opcode"]), value)
-            hits = arrays.newest(hits, missing)
+            hits = arrays.newest(arrays.of_value(self._decode(number, ["value", "opcode"]), value), missing)
             missing -= len(hits)
-            found.append(hits.astype(np.int64) + (self.first + number * GROUP_RECORDS))
-        return self._rows_of(found)
+            if len(hits):
+                found.append((hits + (self.first + number * GROUP_RECORDS), self._group(number)[hits]))
+        return joined(found)
 
-    def of_set(self, members: EntangledSet, limit: int | None) -> tuple[npt.NDArray[np.int64], Rows]:
+    def of_set(self, members: EntangledSet, limit: int | None) -> Found:
         """As `of_cell`, for an entangled set."""
-        candidates = zones_of(self._marks, self.first, members)
-        groups = np.unique(candidates // (GROUP_RECORDS // ZONE_RECORDS))
-        found: list[npt.NDArray[np.int64]] = []
-        missing = self.records if limit is None else limit
-        for number in reversed(groups.tolist()):
-            if missing <= 0:
-                break
-            start = self.first + number * GROUP_RECORDS
-            hits = arrays.newest(np.flatnonzero(members.hits(self._group(number), start)), missing)
-            missing -= len(hits)
-            found.append(hits.astype(np.int64) + start)
-        return self._rows_of(found)
+        return self._zones.newest(members, limit, self._within_group)
 
-    def _rows_of(self, newest_first: list[npt.NDArray[np.int64]]) -> tuple[npt.NDArray[np.int64], Rows]:
-        parts = [part for part in reversed(newest_first) if len(part)]
-        if not parts:
-            return np.zeros(0, np.int64), np.zeros(0, EVENT)
-        chosen = [
-            self._group(int(part[0] - self.first) // GROUP_RECORDS)[(part - self.first) % GROUP_RECORDS]
-            for part in parts
-        ]
-        return np.concatenate(parts), np.concatenate(chosen)
+    def _within_group(self, start: int, end: int) -> Rows:
+        number, inside = divmod(start, GROUP_RECORDS)
+        return self._group(number)[inside : inside + end - start]
 
     def cells_of_set(self, members: EntangledSet) -> npt.NDArray[np.uint64]:
         """Cells of the events of a set, each once, ascending."""
-        candidates = zones_of(self._marks, self.first, members)
+        groups = np.unique(self._zones.candidates(members) // (GROUP_RECORDS // ZONE_RECORDS))
         cells = [np.zeros(0, np.uint64)]
-        for number in np.unique(candidates // (GROUP_RECORDS // ZONE_RECORDS)).tolist():
+        for number in groups.tolist():
             rows = self._decode(number, ["cell", "labels", "eid"])
             cells.append(arrays.cells_of_set(rows, self.first + number * GROUP_RECORDS, members))
         return np.unique(np.concatenate(cells))

@@ -1,8 +1,8 @@
 """A segment that is not sealed: up to 2**20 records of 40 bytes, and its index.
 
 The index `000000.idx` is written when the segment is full: `VACBIX` 0 1, number of records u32, CRC-32 of what follows
-u32; then for each record `cell << 20 | position` as u64, ascending; then for each 1024 records a u32 with the union of
-their labels, and bit 16 where an event belongs to an entangled set by other means. It can be made again at any time.
+u32; then for each record `cell << 20 | position` as u64, ascending; then the u32 of each zone (`zones`). It can be made
+again at any time.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from .. import arrays
 from ..errors import StoreDamaged, typed_errors
-from ..record import BESIDE, EVENT, EntangledSet, Rows
+from ..record import EVENT, EntangledSet, Rows
+from . import zones
 from .file_access import mapped, write_file
+from .zones import Found, Zones, marks_of
 
 SEGMENT_BITS = 20
 SEGMENT_RECORDS = 1 << SEGMENT_BITS
-ZONE_RECORDS = 1024
-OTHERWISE = 1 << 16
 
 _MAGIC = b"VACBIX\x00\x01"
 _HEADER = struct.Struct("<8sII")
@@ -48,16 +48,9 @@ def cell_keys(rows: Rows) -> npt.NDArray[np.uint64]:
     return keys
 
 
-def zones(rows: Rows) -> npt.NDArray[np.uint32]:
-    """For each ZONE_RECORDS events which entangled sets to look for there."""
-    marks = rows["labels"].astype(np.uint32)
-    marks[(rows["eid"] != 0) & ((rows["opcode"] == BESIDE) | (rows["labels"] == 0))] |= OTHERWISE
-    return np.bitwise_or.reduceat(marks, np.arange(0, len(rows), ZONE_RECORDS)) if len(rows) else marks
-
-
 def write_index(path: Path, rows: Rows) -> None:
     """Raises OSError."""
-    keys, marks = cell_keys(rows), zones(rows)
+    keys, marks = cell_keys(rows), marks_of(rows)
     crc = zlib.crc32(marks.data, zlib.crc32(keys.data))
     write_file(path, _HEADER.pack(_MAGIC, len(rows), crc), keys.data, marks.data)
 
@@ -99,12 +92,12 @@ class Segment:
         return self._index[0] if self._index else cell_keys(self.rows)
 
     @cached_property
-    def _zones(self) -> npt.NDArray[np.uint32]:
-        return self._index[1] if self._index else zones(self.rows)
+    def _zones(self) -> Zones:
+        return Zones(self._index[1] if self._index else marks_of(self.rows), self.first, self.records)
 
     def _read_index(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint32]] | None:
         """None where there is no index of exactly these records."""
-        count = -(-self.records // ZONE_RECORDS)
+        count = -(-self.records // zones.ZONE_RECORDS)
         path = self.folder / index_name(self.number)
         try:
             content = mapped(path)
@@ -118,55 +111,40 @@ class Segment:
         end = _HEADER.size + 8 * self.records
         return np.frombuffer(content[_HEADER.size : end], np.uint64), np.frombuffer(content[end:], np.uint32)
 
-    # ---- queries: positions in this segment --------------------------------------------------------------------
+    # ---- queries -----------------------------------------------------------------------------------------------
 
-    def of_cell(self, cell: int) -> npt.NDArray[np.intp]:
-        """Positions of a cell's events, ascending."""
+    def slice(self, first: int, end: int) -> Rows:
+        """Events numbered `first` up to, not including, `end` in the run; both lie in this segment."""
+        return self.rows[first - self.first : end - self.first]
+
+    def seq_of_tick(self, tick: int) -> int:
+        """Number of the first event of this tick or a later one; `end` where there is none."""
+        return self.first + int(np.searchsorted(self.rows["tick"], np.uint64(tick)))
+
+    def of_cell(self, cell: int, limit: int | None) -> Found:
+        """The newest `limit` events of a cell."""
         if self.records <= _WHOLE_SCAN:
-            return arrays.of_cell(self.rows, cell)
+            return self._found(arrays.of_cell(self.rows, cell), limit)
         keys = self._keys
         low, high = np.searchsorted(keys, np.array((cell << SEGMENT_BITS, (cell + 1) << SEGMENT_BITS), np.uint64))
-        return (keys[low:high] & np.uint64(SEGMENT_RECORDS - 1)).astype(np.intp)
+        return self._found((keys[low:high] & np.uint64(SEGMENT_RECORDS - 1)).astype(np.intp), limit)
 
-    def of_set(self, members: EntangledSet, limit: int | None) -> npt.NDArray[np.intp]:
-        """Positions of the newest `limit` events of a set, ascending."""
-        return newest_in_zones(self._zones, self.rows, self.first, members, limit)
+    def of_value(self, value: int, limit: int | None) -> Found:
+        """As `of_cell`, for a value; looks at every record."""
+        return self._found(arrays.of_value(self.rows, value), limit)
 
+    def of_set(self, members: EntangledSet, limit: int | None) -> Found:
+        """As `of_cell`, for an entangled set."""
+        return self._zones.newest(members, limit, lambda start, end: self.rows[start:end])
 
-def newest_in_zones(
-    marks: npt.NDArray[np.uint32], rows: Rows, first: int, members: EntangledSet, limit: int | None
-) -> npt.NDArray[np.intp]:
-    """Positions of the newest `limit` events of a set, ascending; looks only where the zones say there may be some.
+    def _found(self, positions: npt.NDArray[np.intp], limit: int | None) -> Found:
+        positions = arrays.newest(positions, limit)
+        return positions + self.first, self.rows[positions]
 
-    rows: the events; first: number of the first in the run.
-    """
-    candidates = zones_of(marks, first, members)
-    found: list[npt.NDArray[np.intp]] = []
-    missing = len(rows) if limit is None else limit
-    end, width = len(candidates), 1
-    while end > 0 and missing > 0:
-        start = max(end - width, 0)
-        for zone in reversed(candidates[start:end].tolist()):
-            low = zone * ZONE_RECORDS
-            hits = np.flatnonzero(members.hits(rows[low : low + ZONE_RECORDS], first + low)) + low
-            hits = hits[max(len(hits) - missing, 0) :]
-            if len(hits):
-                found.append(hits)
-                missing -= len(hits)
-            if not missing:
-                break
-        end, width = start, 2 * width
-    return np.concatenate(found[::-1]) if found else np.zeros(0, np.intp)
+    def cells_of_set(self, members: EntangledSet) -> npt.NDArray[np.uint64]:
+        """Cells of the events of a set, each once, ascending."""
+        return np.unique(self.of_set(members, None)[1]["cell"])
 
-
-def zones_of(marks: npt.NDArray[np.uint32], first: int, members: EntangledSet) -> npt.NDArray[np.intp]:
-    """Zones in which there may be events of a set."""
-    looked_for = marks & np.uint32(members.mask | OTHERWISE)
-    if members.mask and members.end <= first:
-        looked_for = marks & np.uint32(OTHERWISE)
-    elif members.mask:
-        outside = np.arange(len(marks)) * ZONE_RECORDS + first
-        looked_for = np.where(
-            (outside + ZONE_RECORDS > members.first) & (outside < members.end), looked_for, marks & np.uint32(OTHERWISE)
-        )
-    return np.flatnonzero(looked_for)
+    def counts(self) -> tuple[dict[int, int], dict[int, int]]:
+        """As `arrays.counts`."""
+        return arrays.counts(self.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +25,14 @@ from .file_access import write_file
 from .run_folder import RunFolder
 from .sealed import SealedSegment, seal
 from .segment import SEGMENT_RECORDS, Segment
+from .zones import Found, joined
 
 SEALED_SEGMENTS = 8
 """Segments that one sealed segment replaces at most."""
 
 _FORMAT = {"format": "vac beam store", "version": 1}
 _CHUNK = 1 << 20
+_Part = SealedSegment | Segment
 
 
 class SegmentStore(BeamStore):
@@ -168,7 +170,7 @@ class SegmentStore(BeamStore):
 
     # ---- queries -----------------------------------------------------------------------------------------------
 
-    def _parts(self, run: RunState) -> list[SealedSegment | Segment]:
+    def _parts(self, run: RunState) -> list[_Part]:
         """Everything that holds events of a run, oldest first."""
         folder = self._folders[run.number]
         return [*folder.sealed, *(segment for segment in folder.segments if segment.records)]
@@ -183,30 +185,17 @@ class SegmentStore(BeamStore):
         details = self._folders[run.number].details(starts.tolist())
         return Events(seq, rows, dict(zip(beside.tolist(), details, strict=True)))
 
-    def _joined(self, run: RunState, newest_first: Iterable[tuple[npt.NDArray[np.int64], Rows]]) -> Events:
-        parts = [part for part in newest_first if len(part[0])][::-1]
-        if not parts:
-            return self._nothing()
-        if len(parts) == 1:
-            return self._events(run, *parts[0])
-        return self._events(run, np.concatenate([seq for seq, _ in parts]), np.concatenate([rows for _, rows in parts]))
-
     def _slice(self, run: RunState, first: int, end: int) -> Events:
-        found: list[tuple[npt.NDArray[np.int64], Rows]] = []
+        found: list[Found] = []
         for part in reversed(self._parts(run)):
             low, high = max(first, part.first), min(end, part.end)
             if low < high:
-                is_sealed = isinstance(part, SealedSegment)
-                rows = part.slice(low, high) if is_sealed else part.rows[low - part.first : high - part.first]
-                found.append((np.arange(low, high), rows))
-        return self._joined(run, found)
+                found.append((np.arange(low, high), part.slice(low, high)))
+        return self._events(run, *joined(found))
 
     def _seq_of_tick(self, run: RunState, tick: int) -> int:
         for part in self._parts(run):
-            if isinstance(part, SealedSegment):
-                seq = part.seq_of_tick(tick)
-            else:
-                seq = part.first + int(np.searchsorted(part.rows["tick"], np.uint64(tick)))
+            seq = part.seq_of_tick(tick)
             if seq < part.end:
                 return seq
         return run.events
@@ -216,74 +205,38 @@ class SegmentStore(BeamStore):
         high = self._seq_of_tick(run, end) if limit is None else min(self._seq_of_tick(run, end), low + limit)
         return self._slice(run, low, high)
 
-    def _of_cell(self, run: RunState, cell: int, limit: int | None) -> Events:
-        def parts() -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
-            missing = limit
-            for part in reversed(self._parts(run)):
-                if missing is not None and missing <= 0:
-                    return
-                if isinstance(part, SealedSegment):
-                    seq, rows = part.of_cell(cell, missing)
-                else:
-                    found = arrays.newest(part.of_cell(cell), missing)
-                    seq, rows = found + part.first, part.rows[found]
-                if missing is not None:
-                    missing -= len(seq)
-                yield seq, rows
+    def _newest(self, run: RunState, limit: int | None, ask: Callable[[_Part, int | None], Found]) -> Events:
+        """What the parts of a run answer, the newest `limit` of it. ask: gets a part and how much is missing."""
+        found: list[Found] = []
+        missing = limit
+        for part in reversed(self._parts(run)):
+            if missing is not None and missing <= 0:
+                break
+            own = ask(part, missing)
+            if len(own[0]):
+                found.append(own)
+                missing = None if missing is None else missing - len(own[0])
+        return self._events(run, *joined(found))
 
-        return self._joined(run, parts())
+    def _of_cell(self, run: RunState, cell: int, limit: int | None) -> Events:
+        return self._newest(run, limit, lambda part, missing: part.of_cell(cell, missing))
 
     def _of_value(self, run: RunState, value: int, limit: int | None) -> Events:
-        def parts() -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
-            missing = limit
-            for part in reversed(self._parts(run)):
-                if missing is not None and missing <= 0:
-                    return
-                if isinstance(part, SealedSegment):
-                    seq, rows = part.of_value(value, missing)
-                else:
-                    found = arrays.newest(arrays.of_value(part.rows, value), missing)
-                    seq, rows = found + part.first, part.rows[found]
-                if missing is not None:
-                    missing -= len(seq)
-                yield seq, rows
-
-        return self._joined(run, parts())
+        return self._newest(run, limit, lambda part, missing: part.of_value(value, missing))
 
     def _of_set(self, run: RunState, members: EntangledSet, limit: int | None) -> Events:
-        def parts() -> Iterator[tuple[npt.NDArray[np.int64], Rows]]:
-            missing = limit
-            for part in reversed(self._parts(run)):
-                if missing is not None and missing <= 0:
-                    return
-                if isinstance(part, SealedSegment):
-                    seq, rows = part.of_set(members, missing)
-                else:
-                    found = part.of_set(members, missing)
-                    seq, rows = found + part.first, part.rows[found]
-                if missing is not None:
-                    missing -= len(seq)
-                yield seq, rows
-
-        return self._joined(run, parts())
+        return self._newest(run, limit, lambda part, missing: part.of_set(members, missing))
 
     def _cells_of_set(self, run: RunState, members: EntangledSet) -> npt.NDArray[np.uint64]:
-        cells = [np.zeros(0, np.uint64)]
-        for part in self._parts(run):
-            if isinstance(part, SealedSegment):
-                cells.append(part.cells_of_set(members))
-            else:
-                found = part.of_set(members, None)
-                cells.append(np.unique(part.rows["cell"][found]))
+        cells = [np.zeros(0, np.uint64), *(part.cells_of_set(members) for part in self._parts(run))]
         return np.unique(np.concatenate(cells))
 
     def _counts(self, run: RunState) -> tuple[dict[int, int], dict[int, int]]:
         opcodes: dict[int, int] = {}
         tokens: dict[int, int] = {}
         for part in self._parts(run):
-            own = part.counts() if isinstance(part, SealedSegment) else arrays.counts(part.rows)
-            arrays.add_counts(opcodes, own[0])
-            arrays.add_counts(tokens, own[1])
+            for total, own in zip((opcodes, tokens), part.counts(), strict=True):
+                arrays.add_counts(total, own)
         return opcodes, tokens
 
     def _joins(self, run: RunState, first: int, last: int) -> Rows:
