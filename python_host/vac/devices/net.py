@@ -8,11 +8,12 @@
 | 3 sender | who sent the first message; refused when there is none | refused |
 | 4 left | bytes of the first message still to read; refused when there is none | refused |
 | 5 lost | messages that found no room | refused |
-| 6 receive | waits until a message can be read; the ticks that took | sets the longest wait: ticks, 0xFFFFFFFF for ever |
+| 6 receive | waits until a message can be read; the ticks that took | longest wait in ticks, 0xFFFFFFFF for ever |
 
 System call `write` sends all its bytes as one message, at most 64 KiB; `read` gives bytes of the first message, never
-of two, and none when nothing waits. A machine that waits for a message runs no instruction, but virtual time goes on;
-nothing has come where `receive` took the longest wait, at most 0xFFFFFFFE ticks. Each peer is a capability: what goes to another machine than those is denied.
+of two, and none when nothing waits. Each peer is a capability: what goes to another machine than those is denied. While
+a machine waits in `receive` it runs no instruction, but virtual time goes on; where that took the longest wait, or
+0xFFFFFFFE ticks, nothing may have come.
 """
 
 from __future__ import annotations

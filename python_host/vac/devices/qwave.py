@@ -11,7 +11,7 @@
 | 6, 7 EID | low and high cell of its entanglement id; refused when there is none | refused |
 | 8 left | bytes of it still to read; refused when there is none | refused |
 | 9 lost | packets that found no room | refused |
-| 10 receive | waits until a packet can be read; the ticks that took | sets the longest wait: ticks, 0xFFFFFFFF for ever |
+| 10 receive | waits until a packet can be read; the ticks that took | longest wait in ticks, 0xFFFFFFFF for ever |
 
 System call `write` publishes all its bytes as one packet, at most 64 KiB; `read` gives bytes of the first packet, never
 of two. A packet has one entanglement id in all machines: publisher and subscribers are entangled by it. Before a packet

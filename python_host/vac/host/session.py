@@ -21,10 +21,11 @@ from ..devices.device import (
     saved_number,
 )
 from ..devices.entropy import Entropy
-from ..devices.message_bus import ENDED, MessageAwaited
+from ..devices.message_bus import MessageAwaited
 from ..devices.net import Net
 from ..devices.qwave import QWave
 from ..devices.storage import Storage
+from ..devices.waits import ENDED
 from ..image.image import PERMISSION_READ, Image
 from ..isa import ports
 from ..isa.limits import CELL_BITS

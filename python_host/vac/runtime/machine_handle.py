@@ -7,9 +7,9 @@ from typing import Any
 from ..checkpoint.capture import MemoryCapture
 from ..checkpoint.memory_map import MemoryMap
 from ..checkpoint.point import Point
-from ..devices.message_bus import ENDED
 from ..devices.net import Net
 from ..devices.qwave import QWave
+from ..devices.waits import ENDED
 from ..engines.registry import create_machine
 from ..isa.beam import BEAM_BYTES, Beam
 from ..isa.ports import Device
