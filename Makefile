@@ -26,11 +26,11 @@ help:
 
 setup: $(STAMP)  ## create .venv and install everything the lock names
 
-sim: setup  ## run firmware on the RTL in lockstep, with a waveform  [INPUT=file] [PROGRAM=source]
+sim: setup  ## run firmware on the RTL in lockstep, with a waveform  [INPUT=file] [PROGRAM=source, image or package]
 	$(PY) -m vac_sim.main $(if $(INPUT),--input "$(INPUT)") $(if $(PROGRAM),--program "$(PROGRAM)") $(ARGS)
 
 test: setup lint  ## lint, then all tests  [JOBS=n] [ARGS="-k name"]
-	$(PY) -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS)) $(ARGS)
+	$(PY) -m pytest $(if $(filter-out 1,$(JOBS)),-n $(JOBS) --dist worksteal) $(ARGS)
 
 lint: setup  ## style, format and types
 	$(PY) -m ruff check .

@@ -15,9 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from vac.assembler.assemble import assemble_file
-from vac.assembler.diagnostics import AssemblyErrors
-from vac.image.image import Image, ImageError
+from vac.package.errors import PackageError
+from vac.recording.program import Program
+from vac.runtime.errors import InvalidImage
+from vac.runtime.vac_image import VacImage
 
 from .bench.job import Job, Result, write_json
 from .bench.runner import BenchFailed, run_bench
@@ -47,6 +48,9 @@ class BadInput(Exception):
     """What the user named cannot be run; the message says what to do."""
 
 
+_FAILURES = (BadInput, BenchFailed, BuildFailed, InvalidImage, OSError, PackageError, ToolMissing, TraceError)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit status: 0 the program ended well, 1 it did not or the RTL differs, 2 bad input, 130 Ctrl-C."""
     options = _parse(arguments)
@@ -55,11 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.ticks < 1:
             raise BadInput(f"--ticks is {options.ticks}; 1 and more are possible")
-        image, content = _read_inputs(options.program, options.input)
+        program, content = _read_inputs(options.program, options.input)
         with workplace(out) as folder:
-            status = _run(options, image, content, folder, console)
-    except (BadInput, AssemblyErrors, ImageError, OSError, ToolMissing, BuildFailed, BenchFailed, TraceError) as error:
-        print(error if isinstance(error, AssemblyErrors) else f"sim: {error}", file=sys.stderr)
+            status = _run(options, program, content, folder, console)
+    except _FAILURES as error:
+        print(f"sim: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("sim: interrupted; nothing was written", file=sys.stderr)
@@ -70,7 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m vac_sim.main", description=__doc__)
-    parser.add_argument("--program", type=Path, default=DEMO, help="assembly source (.vasm) or image (.vacimg)")
+    parser.add_argument(
+        "--program", type=Path, default=DEMO, help="source (.vasm, .vcpu), image (.vacimg) or package (.vac)"
+    )
     parser.add_argument("--input", type=Path, help="file that the program's console reads")
     parser.add_argument("--reference", choices=("golden", "fast"), default="fast",
                         help="what the RTL is compared with: the definition, or its equal in C")  # fmt: skip
@@ -81,27 +87,36 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _read_inputs(program: Path, input_path: Path | None) -> tuple[Image, bytes]:
-    if not program.is_file():
-        raise BadInput(f"no program {program}; name an assembly source (.vasm) or an image (.vacimg)")
-    image = Image.load(program) if program.suffix == ".vacimg" else assemble_file(program)
-    path = input_path or (_DEMO_INPUT if program == DEMO else None)
-    if path is None:
-        return image, b""
-    if not path.is_file():
-        raise BadInput(f"no input file {path}")
-    return image, path.read_bytes()
+def _read_inputs(path: Path, input_path: Path | None) -> tuple[Program, bytes]:
+    program = _read_program(path)
+    input_path = input_path or (_DEMO_INPUT if path == DEMO else None)
+    if input_path is None:
+        return program, b""
+    if not input_path.is_file():
+        raise BadInput(f"no input file {input_path}")
+    return program, input_path.read_bytes()
 
 
-def _run(options: argparse.Namespace, image: Image, content: bytes, folder: Path, console: Console) -> int:
+def _read_program(path: Path) -> Program:
+    if not path.exists():
+        raise BadInput(f"no program {path}; name a source (.vasm, .vcpu), an image (.vacimg) or a package (.vac)")
+    loaded = VacImage.load(path)
+    return Program(loaded.image, loaded.package)
+
+
+def _run(options: argparse.Namespace, program: Program, content: bytes, folder: Path, console: Console) -> int:
+    image = program.image
     image.save(folder / IMAGE_NAME)
+    name, data = program.file()
+    (folder / name).write_bytes(data)
     input_path = ""
     if content:
         input_path = str(folder / "input.bin")
         Path(input_path).write_bytes(content)
     drawn = Disturbance.drawn(options.seed) if options.seed else Disturbance()
     disturbance = replace(drawn, slice_ticks=_SLICE_TICKS)
-    job = Job(str(folder / IMAGE_NAME), input_path, options.reference, options.ticks, str(folder), disturbance)
+    ticks = min(options.ticks, program.most_ticks or options.ticks)
+    job = Job(str(folder / name), input_path, options.reference, ticks, str(folder), disturbance)
     result = _simulate(job, len(content), console)
     span = _draw_wave(job, options, console)
     named = options.input or (_DEMO_INPUT if options.program == DEMO else None)

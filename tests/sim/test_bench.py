@@ -43,7 +43,7 @@ def test_the_bench_runs_the_program_cycle_for_cycle_as_the_engine_does(job: Job,
 
 
 def test_a_bench_without_result_says_why(job: Job) -> None:
-    Path(job.image).write_bytes(b"not an image")
+    Path(job.program).write_bytes(b"not an image")
     with pytest.raises(BenchFailed, match="not a VAC image"):
         run_bench(job)
 

@@ -10,8 +10,10 @@ from typing import Any
 import matplotlib.image
 import pytest
 import pywellen
+from typer.testing import CliRunner
 
 from vac.assembler.assemble import assemble_file
+from vac.cli import app
 from vac.golden.model import GoldenMachine
 from vac.image.image import Image
 from vac_sim import main as main_module
@@ -134,6 +136,7 @@ def test_the_run_can_be_replayed(folder: Path, tmp_path: Path, capsys: pytest.Ca
         (["--program", "broken.vasm"], "broken.vasm:2"),
         (["--program", "broken.vacimg"], "not a VAC image"),
         (["--program", "truncated.vacimg"], "damaged or truncated"),
+        (["--program", "broken.vac"], "broken.vac"),
     ],
 )
 def test_bad_input_leaves_nothing(
@@ -147,10 +150,23 @@ def test_bad_input_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     Path("broken.vasm").write_text("nop\nfrobnicate 3\n")
     Path("broken.vacimg").write_bytes(b"something else")
+    Path("broken.vac").write_bytes(b"no archive")
     Path("truncated.vacimg").write_bytes(summing.to_bytes()[:-3])
     assert main([*arguments, "--out", "out"]) == 2
     assert message in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.vacimg", "broken.vasm", "truncated.vacimg"]
+    names = ["broken.vac", "broken.vacimg", "broken.vasm", "truncated.vacimg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_package_gets_what_it_was_granted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "input").write_bytes(CONTENT)
+    for name, granted in (("console", ["--cap", "console"]), ("nothing", [])):
+        package = tmp_path / f"{name}.vac"
+        assert CliRunner().invoke(app, ["pack", str(DEMO), "-o", str(package), *granted]).exit_code == 0
+        arguments = ["--program", str(package), "--input", str(tmp_path / "input"), "--out", str(tmp_path / name)]
+        assert main(arguments) == (0 if granted else 1)
+    assert report_of(tmp_path / "console")["output"].strip().lower() == f"{zlib.crc32(CONTENT):08x}"
+    assert "Denied" in capsys.readouterr().err
 
 
 def test_a_program_that_traps_is_reported(

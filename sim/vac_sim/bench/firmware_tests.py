@@ -11,10 +11,10 @@ from typing import Any
 import cocotb
 from cocotb.task import bridge
 
-from vac.devices.console import Console
-from vac.host.session import Host
 from vac.image.image import Image
 from vac.machine.protocol import StopReason
+from vac.package.package import Package
+from vac.recording.program import PACKAGE_FILE, Program
 
 from ..lockstep import LockstepMachine
 from ..mismatch import LockstepMismatch
@@ -35,11 +35,13 @@ async def runs_in_lockstep(dut: Any) -> None:
 
 def run_job(job: Job) -> None:
     """Runs the job, writes its result, and raises LockstepMismatch when there was one."""
-    image = Image.load(Path(job.image))
     machine = LockstepMachine(create_reference(job.reference), job.disturbance, library=BenchLibrary())
     output: list[bytes] = []
     content = Path(job.input).read_bytes() if job.input else b""
-    host = Host(machine, image, console=Console(content, output.append))
+    path = Path(job.program)
+    package = Package.open(path) if path.name == PACKAGE_FILE else None
+    image = package.image if package else Image.load(path)
+    host = Program(image, package, source=content, sink=output.append).host(machine)
     began = time.process_time()
     mismatch: LockstepMismatch | None = None
     stop = "mismatch"

@@ -17,11 +17,11 @@ JOB_VARIABLE = "VAC_BENCH_JOB"
 class Job:
     """One program in lockstep.
 
-    image: path of a .vacimg. input: path of what the console reads, or empty. reference: `golden` or `fast`.
-    max_ticks: where to stop a program that does not halt. folder: where results go.
+    program: path of a .vacimg, or of a package (.vac). input: path of what the console reads, or empty.
+    reference: `golden` or `fast`. max_ticks: where to stop a program that does not halt. folder: where results go.
     """
 
-    image: str
+    program: str
     input: str
     reference: str
     max_ticks: int
