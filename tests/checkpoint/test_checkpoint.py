@@ -16,7 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vac.assembler.assemble import assemble
-from vac.checkpoint.checkpoint import CheckpointFolder, encode_checkpoint, load_checkpoint, save_checkpoint
+from vac.checkpoint.checkpoint import (
+    CheckpointFolder,
+    load_checkpoint,
+    save_checkpoint,
+)
+from vac.checkpoint.encoding import encode_checkpoint
 from vac.checkpoint.errors import CheckpointError, StoreError
 from vac.checkpoint.leaf_store import LeafStore
 from vac.checkpoint.memory_map import MemoryMap

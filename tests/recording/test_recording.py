@@ -15,7 +15,7 @@ import pytest
 from tests.recording.runs import SEGMENT_TICKS, TEXT, busy_image, finished, fresh, program, recorded
 
 from vac.checkpoint.capture import MemoryCapture
-from vac.checkpoint.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
+from vac.checkpoint.encoding import Checkpoint, decode_checkpoint, encode_checkpoint
 from vac.checkpoint.leaf_store import LeafStore
 from vac.checkpoint.memory_map import MemoryMap
 from vac.checkpoint.point import Point, moment_of

@@ -1,116 +1,31 @@
-"""Checkpoints on disk: `NAME.dc.json` beside a leaf store.
-
-The file is JSON with sorted keys: `format` "vac-checkpoint", `version` 1, `created` (UTC, ISO 8601), `tick`, `state`
-(registers and stacks), `memory` (root of the page table, under which the leaf store has it), `root` (state root),
-`position` (entries of the input log before it), `parent` (name of the checkpoint that it was taken after, or null),
-`written` (keys of the leaves stored to since then, or null), `host` (what devices hold, or null), `labels` (free texts
-by name), and `check`, the BLAKE3 hash of all else. Nothing else of a machine matters, so any engine can go on from it.
-"""
+"""Checkpoints on disk: `NAME.dc.json` and `NAME.joint.json` beside a leaf store."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from blake3 import blake3
+from typing import Any, TypeVar
 
 from ..files.durable import PART_SUFFIX, write_durably
+from .encoding import (
+    Checkpoint,
+    JointCheckpoint,
+    decode_checkpoint,
+    decode_joint,
+    encode_checkpoint,
+    encode_joint,
+)
 from .errors import CheckpointError
 from .leaf_store import LeafStore, Pruned
 from .point import Point
-from .state_json import state_from_json, state_to_json
 
-FORMAT = "vac-checkpoint"
-VERSION = 1
 SUFFIX = ".dc.json"
+JOINT_SUFFIX = ".joint.json"
 STORE_FOLDER = "leaves"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """point: what it holds; memory is read from the store as it is needed. created: UTC."""
-
-    name: str
-    point: Point
-    created: datetime
-    parent: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def tick(self) -> int:
-        return self.point.tick
-
-
-def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
-    """The file's bytes; the same checkpoint always gives the same ones."""
-    point = checkpoint.point
-    fields: dict[str, Any] = {
-        "format": FORMAT,
-        "version": VERSION,
-        "created": checkpoint.created.astimezone(UTC).isoformat(timespec="microseconds"),
-        "tick": point.tick,
-        "state": state_to_json(point.state),
-        "memory": point.memory.root().hex(),
-        "root": point.root().hex(),
-        "position": point.position,
-        "parent": checkpoint.parent,
-        "written": None if point.written is None else sorted(point.written),
-        "host": point.host,
-        "labels": dict(checkpoint.labels),
-    }
-    fields["check"] = blake3(_canonical(fields)).hexdigest()
-    return _canonical(fields) + b"\n"
-
-
-def _canonical(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def decode_checkpoint(name: str, content: bytes, store: LeafStore) -> Checkpoint:
-    """Inverse of `encode_checkpoint`; the registers are checked against the state root. Raises CheckpointError."""
-    try:
-        fields: dict[str, Any] = json.loads(content)
-        if fields["format"] != FORMAT:
-            raise CheckpointError(f"it says that it is {fields['format']!r}")
-        if fields["version"] != VERSION:
-            raise CheckpointError(f"it is of version {fields['version']}; version {VERSION} is known here")
-        check = fields.pop("check")
-        if blake3(_canonical(fields)).hexdigest() != check:
-            raise CheckpointError("its check is wrong: something in it was changed")
-        _check_types(fields)
-        written = fields["written"]
-        point = Point(
-            state_from_json(fields["state"]),
-            store.memory(bytes.fromhex(fields["memory"])),
-            fields["position"],
-            None if written is None else frozenset(written),
-            fields["host"],
-        )
-        created = datetime.fromisoformat(fields["created"])
-        if point.root().hex() != fields["root"]:
-            raise CheckpointError(f"its state root is {point.root().hex()}, but it says {fields['root']}")
-        return Checkpoint(name, point, created, fields["parent"], fields["labels"])
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"no checkpoint: {type(error).__name__}: {error}") from error
-
-
-def _check_types(fields: dict[str, Any]) -> None:
-    """Raises TypeError or ValueError where a field is something else than `encode_checkpoint` writes."""
-    position, written, labels = fields["position"], fields["written"], fields["labels"]
-    if type(position) is not int or position < 0:
-        raise ValueError(f"position {position!r} in the log")
-    if written is not None and any(type(key) is not int or key >> 28 for key in written):
-        raise ValueError("a key of a leaf is none")
-    if not isinstance(fields["host"], dict | None) or not isinstance(fields["parent"], str | None):
-        raise TypeError("host or parent is something else")
-    if any(type(text) is not str for pair in labels.items() for text in pair):
-        raise TypeError("a label is no text")
+_Kind = TypeVar("_Kind", Checkpoint, JointCheckpoint)
 
 
 class CheckpointFolder:
@@ -128,11 +43,15 @@ class CheckpointFolder:
         """Sorted by name."""
         return sorted(path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}"))
 
-    def path(self, name: str) -> Path:
+    def joint_names(self) -> list[str]:
+        """Of joint checkpoints, sorted."""
+        return sorted(path.name.removesuffix(JOINT_SUFFIX) for path in self.folder.glob(f"*{JOINT_SUFFIX}"))
+
+    def path(self, name: str, suffix: str = SUFFIX) -> Path:
         """Raises CheckpointError for what can be no name."""
         if not _NAME.fullmatch(name):
             raise CheckpointError(f"{name!r} is no name for a checkpoint: letters, digits, '.', '_' and '-' are")
-        return self.folder / f"{name}{SUFFIX}"
+        return self.folder / f"{name}{suffix}"
 
     def save(
         self,
@@ -143,24 +62,43 @@ class CheckpointFolder:
         labels: Mapping[str, str] | None = None,
     ) -> Checkpoint:
         """Safe against the computer failing when this returns. Costs what the store does not hold yet."""
-        path = self.path(name)
         checkpoint = Checkpoint(name, point, created or datetime.now(UTC), parent, labels or {})
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.store.add(point.memory)
-            write_durably(path, encode_checkpoint(checkpoint))
-        except OSError as error:
-            raise CheckpointError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+        self._write(self.path(name), checkpoint, encode_checkpoint)
         return checkpoint
 
+    def save_joint(
+        self, name: str, points: Mapping[str, Point], run: Mapping[str, Any] | None = None
+    ) -> JointCheckpoint:  # fmt: skip
+        """Several machines of one run, none of which ran meanwhile; as `save`, of all or of none. run: what they have
+        in common."""
+        created = datetime.now(UTC)
+        machines = {own: Checkpoint(f"{name}/{own}", point, created) for own, point in points.items()}
+        joint = JointCheckpoint(name, machines, created, run or {})
+        self._write(self.path(name, JOINT_SUFFIX), joint, encode_joint)
+        return joint
+
+    def _write(self, path: Path, checkpoint: _Kind, encode: Callable[[_Kind], bytes]) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for memory in checkpoint.memories:
+                self.store.add(memory)
+            write_durably(path, encode(checkpoint))
+        except OSError as error:
+            raise CheckpointError(f"cannot write {path}: {error.strerror or error}; nothing was changed") from error
+
     def load(self, name: str) -> Checkpoint:
-        path = self.path(name)
+        return self._read(name, self.path(name), decode_checkpoint)
+
+    def load_joint(self, name: str) -> JointCheckpoint:
+        return self._read(name, self.path(name, JOINT_SUFFIX), decode_joint)
+
+    def _read(self, name: str, path: Path, decode: Callable[[str, bytes, LeafStore], _Kind]) -> _Kind:
         try:
             content = path.read_bytes()
         except OSError as error:
             raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
         try:
-            return decode_checkpoint(name, content, self.store)
+            return decode(name, content, self.store)
         except CheckpointError as error:
             raise type(error)(f"{path}: {error}") from error
 
@@ -169,27 +107,41 @@ class CheckpointFolder:
         return sorted(map(self.load, self.names()), key=lambda checkpoint: (checkpoint.point.moment, checkpoint.name))
 
     def remove(self, names: Iterable[str]) -> Pruned:
-        """Removes checkpoints, and leaves that no other needs."""
+        """Removes checkpoints, joint ones of these names too, and leaves that no other needs."""
         try:
             for name in names:
-                self.path(name).unlink(missing_ok=True)
+                for suffix in (SUFFIX, JOINT_SUFFIX):
+                    self.path(name, suffix).unlink(missing_ok=True)
             for leftover in self.folder.glob(f"*{PART_SUFFIX}"):
                 leftover.unlink()
         except OSError as error:
             raise CheckpointError(f"cannot remove from {self.folder}: {error.strerror or error}") from error
-        return self.store.prune(checkpoint.point.memory.root() for checkpoint in self.all())
+        kept = [*self.all(), *map(self.load_joint, self.joint_names())]
+        return self.store.prune(memory.root() for checkpoint in kept for memory in checkpoint.memories)
 
 
 def save_checkpoint(path: Path, point: Point, parent: str | None = None) -> Checkpoint:
     """A single checkpoint at a path that ends in `.dc.json`; its leaves go into `leaves/` beside it. Raises
     CheckpointError."""
-    if not path.name.endswith(SUFFIX):
-        raise CheckpointError(f"{path} does not end in {SUFFIX}, as checkpoints do")
-    return CheckpointFolder(path.parent).save(path.name.removesuffix(SUFFIX), point, parent)
+    return CheckpointFolder(path.parent).save(_name_in(path, SUFFIX), point, parent)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Inverse of `save_checkpoint`. Raises CheckpointError."""
-    if not path.name.endswith(SUFFIX):
-        raise CheckpointError(f"{path} does not end in {SUFFIX}, as checkpoints do")
-    return CheckpointFolder(path.parent).load(path.name.removesuffix(SUFFIX))
+    return CheckpointFolder(path.parent).load(_name_in(path, SUFFIX))
+
+
+def save_joint(path: Path, points: Mapping[str, Point], run: Mapping[str, Any] | None = None) -> JointCheckpoint:
+    """A joint checkpoint at a path that ends in `.joint.json`; as `CheckpointFolder.save_joint`."""
+    return CheckpointFolder(path.parent).save_joint(_name_in(path, JOINT_SUFFIX), points, run)
+
+
+def load_joint(path: Path) -> JointCheckpoint:
+    """Inverse of `save_joint`. Raises CheckpointError."""
+    return CheckpointFolder(path.parent).load_joint(_name_in(path, JOINT_SUFFIX))
+
+
+def _name_in(path: Path, suffix: str) -> str:
+    if not path.name.endswith(suffix):
+        raise CheckpointError(f"{path} does not end in {suffix}, as such checkpoints do")
+    return path.name.removesuffix(suffix)

@@ -11,7 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..checkpoint.checkpoint import STORE_FOLDER, SUFFIX, CheckpointFolder, encode_checkpoint
+from ..checkpoint.checkpoint import STORE_FOLDER, SUFFIX, CheckpointFolder
+from ..checkpoint.encoding import encode_checkpoint
 from ..checkpoint.errors import CheckpointError
 from ..checkpoint.leaf_store import PACK_SUFFIX, LeafStore
 from ..files.durable import sync_folder, write_durably

@@ -26,7 +26,8 @@ from typing import Any
 
 from blake3 import blake3
 
-from ..checkpoint.checkpoint import Checkpoint, CheckpointFolder
+from ..checkpoint.checkpoint import CheckpointFolder
+from ..checkpoint.encoding import Checkpoint
 from ..checkpoint.point import Point
 from ..files.durable import PART_SUFFIX, write_durably
 from ..host.input_log import Entry, InputLogError
