@@ -101,7 +101,7 @@ def test_run_on_the_engine_board_gives_the_beams(simulated: SimulatedBoard, coun
 
 def test_a_pulled_cable_costs_time_and_nothing_else(simulated: SimulatedBoard, counting: Path, tmp_path: Path) -> None:
     beams = tmp_path / "beams"
-    simulated.pull_cable_after(1_000, 10_000, 20_000)
+    simulated.pull_cable_after(2_000, 4_000, 4_000)
     done = vac("run", counting, "--engine", "board", *simulated.line, "--beams", beams, "--json")
     golden = on_golden(counting)
     assert done.returncode == 0, done.stderr

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from vac.memory.pager import Pager
 from vac.scheduler.accounts import Report
 from vac.scheduler.errors import SchedulerClosed, WorkerLost
 from vac.scheduler.executors import Executor, OneEach
+from vac.scheduler.message_socket import MessageSocket
 from vac.scheduler.quota import Quota, StopCause
 from vac.scheduler.remote_machine import RemoteMachine
 from vac.scheduler.scheduler import Scheduler
@@ -160,10 +163,11 @@ def test_a_killed_process_is_named_and_its_machines_go_on(is_paged: bool) -> Non
 
 def test_a_machine_that_ends_every_process_fails_alone() -> None:
     class Deadly(RemoteMachine):
-        def run(self, until_tick: int):
-            if self.blocks is False and self.is_ready() and self.slot.pid:
-                os.kill(self.slot.pid, signal.SIGKILL)
-            return super().run(until_tick)
+        def _start(self, until: int) -> None:
+            pid = self._built().pid
+            os.kill(pid, signal.SIGSTOP)  # it gets the request, and no further
+            super()._start(until)
+            os.kill(pid, signal.SIGKILL)
 
     with WorkerPool("golden", 1, keeps_beams=True) as pool, Scheduler(pool, slice_ticks=100) as scheduler:
         good = scheduler.add(mix(1), name="good", seed=1)
@@ -179,6 +183,21 @@ def test_a_machine_that_ends_every_process_fails_alone() -> None:
                 scheduler.resume(vm)
         assert bad.stop is StopCause.FAILED and "bad cannot be run: worker process" in str(bad.error)
         assert good.stop is StopCause.HALTED and among(good) == alone(1)
+
+
+def test_processes_that_end_while_idle_are_held_against_nobody() -> None:
+    with WorkerPool("golden", 1, keeps_beams=True) as pool, Scheduler(pool, slice_ticks=100) as scheduler:
+        vm = scheduler.add(mix(1), seed=1)
+        for _ in range(5):
+            process = pool.slots[0].process
+            os.kill(process.pid, signal.SIGKILL)
+            process._process.wait()
+            scheduler.run()
+            assert vm.stop is StopCause.WORKER
+            scheduler.resume(vm)
+        scheduler.run()
+        assert len(pool.losses) == 5
+        assert vm.stop is StopCause.HALTED and among(vm) == alone(1)
 
 
 def test_a_checkpoint_is_enough_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,6 +373,54 @@ def test_nothing_outlives_its_parent(sent: signal.Signals) -> None:
         time.sleep(0.01)
     if segments:
         assert set(os.listdir("/dev/shm")) <= segments
+
+
+FRAGILE = """
+import os, signal
+from vac.assembler.assemble import assemble
+from vac.scheduler.quota import StopCause
+from vac.scheduler.scheduler import Scheduler
+from vac.scheduler.worker_pool import WorkerPool
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+with WorkerPool("golden", 1) as pool, Scheduler(pool) as scheduler:
+    vm = scheduler.add(assemble("halt"))
+    process = pool.slots[0].process
+    os.kill(process.pid, signal.SIGKILL)
+    process._process.wait()
+    scheduler.run()
+    print(vm.stop)
+    scheduler.resume(vm)
+    scheduler.run()
+    print(vm.stop)
+"""
+
+
+def test_a_parent_in_which_sigpipe_is_deadly_outlives_its_workers() -> None:
+    done = subprocess.run([sys.executable, "-c", FRAGILE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "StopCause.WORKER\nStopCause.HALTED\n", "")
+
+
+@settings(max_examples=30)
+@given(st.lists(st.integers(0, 1 << 18), max_size=5))
+def test_messages_of_all_lengths_arrive_whole_and_in_order(sizes: list[int]) -> None:
+    ends = socket.socketpair()
+    here, there = map(MessageSocket, ends)
+    messages = [(size, bytes([size & 0xFF]) * size) for size in sizes]
+    with ThreadPoolExecutor(1) as thread:
+        sent = thread.submit(lambda: [here.send(message) for message in messages])
+        assert [there.recv() for _ in messages] == messages
+        sent.result()
+    assert not there.poll()
+    ends[0].send(b"\1\0\0")  # of a message that never comes
+    assert there.poll()
+    here.close()
+    with pytest.raises(EOFError):
+        there.recv()
+    with pytest.raises(OSError, match="Broken pipe"):
+        there.send("nobody")
+    there.close()
+    with pytest.raises(OSError, match="closed"):
+        there.poll()
 
 
 def is_alive(pid: int) -> bool:

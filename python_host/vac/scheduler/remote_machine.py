@@ -30,7 +30,8 @@ _CHECKPOINT_SHARE = 0.05
 _TOLD_BYTES = 8 << 20
 """Bytes of leaves since the last checkpoint that lead to another one."""
 _DEATHS = 3
-"""Processes that may end under a machine, without a finished slice in between, before it is held to be its doing."""
+"""Processes that may end under a machine, without a finished slice in between, before it is held to be its doing. A
+process that had ended before it was asked is nobody's doing here."""
 
 
 class SliceUnderway(Exception):
@@ -114,7 +115,7 @@ class RemoteMachine:
         try:
             self._ticket = process.send([*self._answers, ("run", self._number, until)])
         except ProcessEnded as ended:
-            raise self._verdict(self.slot.lost(process, ended)) from None
+            raise self._verdict(self.slot.lost(process, ended), ended.was_asked) from None
         self._until, self._state = until, None
 
     def _settle(self) -> None:
@@ -142,8 +143,8 @@ class RemoteMachine:
         if self._ticket is not None and self._outcome is None:
             self._outcome = self._verdict(loss)
 
-    def _verdict(self, loss: WorkerLost) -> Exception:
-        self._deaths += 1
+    def _verdict(self, loss: WorkerLost, was_asked: bool = True) -> Exception:
+        self._deaths += was_asked
         if self._deaths < _DEATHS:
             return loss
         return MachineError(f"{self.name} cannot be run: {loss.ending}, as {_DEATHS - 1} before it at the same place")
@@ -326,7 +327,7 @@ class RemoteMachine:
             for request in self._told:
                 self._repeat(process, request)
         except ProcessEnded as ended:
-            raise self._verdict(self.slot.lost(process, ended)) from None
+            raise self._verdict(self.slot.lost(process, ended), ended.was_asked) from None
         self._process = process
         return process
 

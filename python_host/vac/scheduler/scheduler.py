@@ -282,7 +282,7 @@ class Scheduler:
         under_way = self._lanes.running()
         ready = [lane for lane in under_way if _is_ready(lane)]
         if under_way and not ready and not ended:
-            wait([lane.slot.process.pipe for lane in under_way if lane.slot])
+            wait([lane.slot.process.pipe.fileno() for lane in under_way if lane.slot])
             ready = [lane for lane in under_way if _is_ready(lane)]
         for lane in ready:
             ended += lane.running is not None and self._advance(lane)  # another one's end may have ended it
@@ -315,7 +315,7 @@ class Scheduler:
         while lane.running:
             assert lane.slot
             if not _is_ready(lane):
-                wait([lane.slot.process.pipe])
+                wait([lane.slot.process.pipe.fileno()])
             self._advance(lane)
 
     def _cut_short(self, vm: VirtualMachine) -> None:

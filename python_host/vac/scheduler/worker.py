@@ -8,16 +8,17 @@ reply is a pair: True and the result of the last one, or False and the kind of e
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 from ..engines.registry import EngineError, create_machine
 from ..image.image import Image, ImageError
 from ..machine.protocol import Answer, EventKind, Machine, MachineError, Stop, StopReason
 from ..machine.state import State
+from .message_socket import MessageSocket
 from .shared_leaves import SharedLeaves
 
 LeafKey = tuple[int, int]
@@ -135,12 +136,12 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when it is over
     pipe, memory = (int(argument) for argument in arguments)
     worker = Worker(SharedLeaves(memory))
-    with Connection(pipe) as connection:
-        try:
-            while True:
-                connection.send(worker.execute(connection.recv()))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            return 0
+    connection = MessageSocket(socket.socket(fileno=pipe))
+    try:
+        while True:
+            connection.send(worker.execute(connection.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return 0
 
 
 if __name__ == "__main__":

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from multiprocessing import Pipe
 from typing import Any
 
 from ..engines.registry import EngineError
 from ..image.image import ImageError
 from ..machine.protocol import MachineError
+from .message_socket import MessageSocket
 from .shared_leaves import SharedLeaves, new_file
 
 _ENDS_WITHIN = 5.0
@@ -22,17 +23,22 @@ _ERRORS = {"EngineError": EngineError, "ImageError": ImageError, "MachineError":
 
 
 class ProcessEnded(Exception):
-    """The process is gone. The message says how it ended."""
+    """The process is gone. The message says how it ended. was_asked: whether it still got the request in question, so
+    that this may have ended it."""
+
+    def __init__(self, ending: str, was_asked: bool) -> None:
+        super().__init__(ending)
+        self.was_asked = was_asked
 
 
 class WorkerProcess:
     """Starts a process. Requests are executed in the order in which they were sent. Raises OSError.
 
-    pipe: for `multiprocessing.connection.wait`; what comes there is read by this object. Not for two threads at a time.
+    pipe: for who waits for several processes; what comes there is read by this object. Not for two threads at a time.
     """
 
     def __init__(self) -> None:
-        here, there = Pipe()
+        here, there = socket.socketpair()
         memory = new_file()
         try:
             self.leaves = SharedLeaves(memory)
@@ -49,7 +55,7 @@ class WorkerProcess:
         finally:
             there.close()
             os.close(memory)
-        self.pipe = here
+        self.pipe = MessageSocket(here)
         self._sent = 0
         self._open: deque[int] = deque()
         """Tickets whose replies have not come, oldest first."""
@@ -64,7 +70,7 @@ class WorkerProcess:
         try:
             self.pipe.send(requests)
         except OSError:
-            raise ProcessEnded(self._ending()) from None
+            raise ProcessEnded(self._ending(), was_asked=False) from None
         except BaseException:
             self._give_up()
             raise
@@ -79,7 +85,7 @@ class WorkerProcess:
                 if not self.pipe.poll():
                     return False
             except OSError:
-                raise ProcessEnded(self._ending()) from None
+                raise ProcessEnded(self._ending(), was_asked=True) from None
             self._take()
         return True
 
@@ -102,7 +108,7 @@ class WorkerProcess:
         try:
             reply = self.pipe.recv()
         except (EOFError, OSError):
-            raise ProcessEnded(self._ending()) from None
+            raise ProcessEnded(self._ending(), was_asked=True) from None
         except BaseException:
             self._give_up()
             raise
