@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,28 +33,13 @@ def open_pager(frames: int | None, page_size: str | None, tiers: str | None, pre
     """The pager that was asked for; None where no option asks for one."""
     if frames is None and page_size is None and tiers is None:
         return None
-    from ..memory.address import DEFAULT_PAGE_BYTES
-    from ..memory.errors import PagingError
-    from ..memory.pager import DEFAULT_FRAMES, Pager
-    from ..memory.policy import PolicyOptions
-    from ..memory.tier_spec import TierSpecError, open_store, parse_size
+    from ..memory.pager_spec import PagerSpecError
+    from ..memory.pager_spec import open_pager as pager_of
 
     try:
-        page_bytes = parse_size(page_size) if page_size else DEFAULT_PAGE_BYTES
-        store = open_store(tiers or "ram", page_bytes)
-    except TierSpecError as error:
-        fail(f"--tiers or --page-size: {error}")
-    except ValueError as error:
-        fail(f"--page-size: {error}")
-    except PagingError as error:
-        fail(f"--tiers: {error}")
-    except OSError as error:
-        fail(f"--tiers: cannot open {str(error.filename or Path(tiers or ''))!r}: {error.strerror or error}")
-    try:
-        return Pager(store, frames or DEFAULT_FRAMES, None if prefetch else PolicyOptions(prefetch=None))
-    except ValueError as error:
-        store.close()
-        fail(f"--frames: {error}")
+        return pager_of(frames, page_size, tiers, prefetch)
+    except PagerSpecError as error:
+        fail(f"--{error.option.replace('_', '-')}: {error}")
 
 
 def close_pager(pager: Pager) -> None:

@@ -40,6 +40,10 @@ class Residency(Protocol):
         """Installs every leaf of these ranges; all of them are there when it returns."""
         ...
 
+    def put(self, slot: int, number: int, leaf: Leaf) -> None:
+        """Sets what a leaf holds as when a checkpoint is restored."""
+        ...
+
     def take_departed(self) -> set[tuple[int, int]]:
         """(slot, leaf) of those that came out of the machine since the last call, and may have changed in it."""
         ...

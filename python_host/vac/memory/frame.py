@@ -84,6 +84,16 @@ class Frame:
         for index in list(self.mapped):
             self.unmap(machine, index)
 
+    def put(self, machine: Machine, index: int, leaf: Leaf) -> None:
+        """Sets what a leaf holds; it is then in no engine."""
+        if index in self.mapped:
+            self.unmap(machine, index)
+        if not isinstance(self._data, bytearray):
+            self._data = bytearray(self._data or self._leaves * LEAF_BYTES)
+        self._data[index * LEAF_BYTES : (index + 1) * LEAF_BYTES] = leaf.data
+        self._labels[2 * index : 2 * index + 2] = leaf.labels.to_bytes(2, "little")
+        self._sealed = None
+
     def leaf(self, machine: Machine, index: int) -> Leaf:
         """A leaf as it is now, wherever it is."""
         if index in self.mapped:

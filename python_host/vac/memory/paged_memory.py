@@ -129,6 +129,13 @@ class PagedMemory:
         frame = self._pager.frame_of(self, slot, number // self._leaves)
         return frame.leaf(self.machine, number % self._leaves)
 
+    def put(self, slot: int, number: int, leaf: Leaf) -> None:
+        """Sets what a leaf holds, as when a checkpoint is restored. Raises PagingError."""
+        page, index = divmod(number, self._leaves)
+        frame = self._pager.frame_of(self, slot, page)
+        frame.put(self.machine, index, leaf)
+        self.note_change(frame)
+
     def _map(self, frame: Frame, index: int) -> None:
         if self._maps_whole_pages:
             try:

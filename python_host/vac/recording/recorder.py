@@ -10,7 +10,6 @@ from ..checkpoint.memory_map import MemoryMap, place_of
 from ..checkpoint.point import Point, moment_of
 from ..files.durable import PART_SUFFIX
 from ..host.input_log import InputLog
-from ..host.residency import HeldLeaves
 from ..host.session import Host
 from ..machine.protocol import Machine, Stop, StopReason
 from .errors import RecordingError, ReplayMismatch
@@ -204,13 +203,10 @@ def agree(one: Segment, other: Segment) -> bool:
 def place_host(host: Host, point: Point) -> None:
     """Puts a host that has not run yet at a point: its machine, its memory and, where the point says, its devices.
 
-    Raises RecordingError for a host whose memory is under a pager, DeviceStateError where the devices are others.
+    Raises DeviceStateError where the devices are others, PagingError where a tier under a pager fails.
     """
-    residency = host.memory.residency
-    if not isinstance(residency, HeldLeaves):
-        raise RecordingError("a machine whose memory is under a pager cannot be put at a checkpoint yet")
     if point.host is not None:
         host.restore(dict(point.host))
     for key in MemoryMap.of_segments(host.memory.segments).differences(point.memory):
-        residency.put(*place_of(key), point.memory.leaf(key))
+        host.memory.residency.put(*place_of(key), point.memory.leaf(key))
     host.machine.set_state(point.state)

@@ -17,6 +17,10 @@ class InvalidAddress(VacError):
     """There is no such memory in this machine."""
 
 
+class MemoryFailed(VacError):
+    """A tier of memory below the frames failed. Nothing is lost; asking again may succeed."""
+
+
 class MachineStopped(VacError):
     """The machine has halted, trapped, reached a quota or been closed, and cannot do this any more."""
 

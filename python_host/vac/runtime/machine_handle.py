@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from ..checkpoint.capture import MemoryCapture
@@ -15,10 +18,12 @@ from ..isa.beam import BEAM_BYTES, Beam
 from ..isa.ports import Device
 from ..machine.state import State, Status
 from ..memory.address import LA128
+from ..memory.errors import PagingError
+from ..memory.pager import Pager
 from ..scheduler.guarded_machine import GuardedMachine
 from ..scheduler.quota import Quota, StopCause
 from ..scheduler.virtual_machine import VirtualMachine
-from .errors import InvalidOption, MachineStopped
+from .errors import InvalidOption, MachineStopped, MemoryFailed
 from .memory_access import Patch, read_bytes, write_bytes
 from .options import StartOptions
 from .vac_image import VacImage
@@ -44,7 +49,7 @@ class Vm:
         keeps_beams: bool,
         busses: dict[str, Any],
         run: str,
-        **host_options: Any,
+        pager: Pager | None = None,
     ) -> None:
         self.id = vm_id
         self.number = number
@@ -55,8 +60,9 @@ class Vm:
         self.is_closed = False
         self._quota = options.quota(image)
         self._keeps_beams = keeps_beams
+        self._pager = pager
         self._guarded = GuardedMachine(create_machine(engine, keeps_beams))
-        self.host = options.host(image, self._guarded, vm_id, number, self._show, busses, run, **host_options)
+        self.host = options.host(image, self._guarded, vm_id, number, self._show, busses, run, pager=pager)
         self._machine = self._virtual_machine()
         self._capture: MemoryCapture | None = None
 
@@ -114,6 +120,12 @@ class Vm:
         }
 
     @property
+    def paging(self) -> dict[str, int]:
+        """What its pager counts of it, by the names of `PagingStatistics`; empty without one."""
+        paged = self.host.memory.paged
+        return asdict(paged.statistics) if paged else {}
+
+    @property
     def is_waiting(self) -> bool:
         """Whether it waited, when it last ran, for other machines to come further."""
         return self.host.waits_for is not None
@@ -121,15 +133,17 @@ class Vm:
     # ---- memory ----------------------------------------------------------------------------------------------------
 
     def read(self, address: LA128, length: int) -> bytes:
-        """Raises InvalidAddress."""
+        """Raises InvalidAddress, MemoryFailed."""
         self.check_open()
-        return read_bytes(self.host.memory, address, length)
+        with _tiers():
+            return read_bytes(self.host.memory, address, length)
 
     def write(self, address: LA128, data: bytes) -> None:
         """Changes memory from outside. The run is then no longer one of the image and the input log alone: `patches`
-        belongs to it. Raises InvalidAddress."""
+        belongs to it. Raises InvalidAddress, MemoryFailed."""
         self.check_open()
-        write_bytes(self.host.memory, address, data)
+        with _tiers():
+            write_bytes(self.host.memory, address, data)
         self.patches.append(Patch(self.tick, address, bytes(data)))
 
     # ---- running ---------------------------------------------------------------------------------------------------
@@ -158,28 +172,32 @@ class Vm:
         self.options = StartOptions(**{**vars(self.options), "quotas": {**(self.options.quotas or {}), **quotas}})
         self._machine.quota = self._quota = self.options.quota(self.image)
         self._machine.account.stop = self._machine.quota_cause(0)
+        self._machine.error = None
 
     def take_beams(self) -> bytes:
         """Beams of 16 bytes each since the last call, oldest first."""
         return self._machine.take_beams()
 
     def point(self) -> Point:
-        """This moment, with all that it takes to go on from it."""
+        """This moment, with all that it takes to go on from it. Raises MemoryFailed."""
         self.check_open()
         if self._capture is None:
             engine = self._guarded.engine
             start = MemoryMap.of_segments(self.host.memory.segments)
             self._capture = MemoryCapture(engine, self.host.memory.residency, start)
-        memory, written = self._capture.take()
+        with _tiers():
+            memory, written = self._capture.take()
         return Point(self.registers, memory, self.host.answered, written, self.host.save())
 
     def continue_here(self) -> None:
         """The host was put at another moment: the ticks before it count against the quota."""
         self._machine = self._virtual_machine()
+        self._machine.stand()
         state = self.registers
-        self._machine.account.ticks = state.tick
         ended = {Status.HALTED: StopCause.HALTED, Status.TRAPPED: StopCause.TRAPPED}.get(state.status)
         self._machine.account.stop = ended or self._machine.quota_cause(0)
+        # Not one instruction: other machines hear how far it has come, or that it has ended.
+        self.host.run(state.tick)
 
     def close(self) -> None:
         """Ends it; other machines hear nothing from it any more, and do not wait for it."""
@@ -188,6 +206,8 @@ class Vm:
             device = self.host.device(address)
             if isinstance(device, QWave | Net):
                 device.bus.note_time(device.number, ENDED)
+        if self._pager and self.host.memory.paged:
+            self._pager.detach(self.host.memory.paged)
 
     def check_open(self) -> None:
         """Raises MachineStopped."""
@@ -197,13 +217,21 @@ class Vm:
     def _virtual_machine(self) -> VirtualMachine:
         return VirtualMachine(
             self.number, self.id, self._guarded, self.host, self._quota,
-            pager=None, keeps_beams=self._keeps_beams, on_beams=None,
+            pager=self._pager, keeps_beams=self._keeps_beams, on_beams=None,
         )  # fmt: skip
 
     def _show(self, data: bytes) -> None:
         self.output += data
         if self.options.output:
             self.options.output(data)
+
+
+@contextmanager
+def _tiers() -> Iterator[None]:
+    try:
+        yield
+    except PagingError as error:
+        raise MemoryFailed(str(error)) from error
 
 
 def unpacked(records: bytes) -> list[Beam]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..host.address_space import AddressSpace
-from ..host.residency import HeldLeaves
 from ..isa.limits import CELL_BITS, LEAF_BITS, LEAF_BYTES, SLOT_BITS
 from ..machine.protocol import Leaf
 from ..memory.address import LA128
@@ -41,16 +40,13 @@ def read_bytes(memory: AddressSpace, address: LA128, length: int) -> bytes:
 
 
 def write_bytes(memory: AddressSpace, address: LA128, data: bytes) -> None:
-    """Labels stay as they are. Raises InvalidAddress, also for a machine under a pager."""
+    """Labels stay as they are. Raises InvalidAddress and PagingError."""
     slot = slot_of(memory, address, len(data))
-    residency = memory.residency
-    if not isinstance(residency, HeldLeaves):
-        raise InvalidAddress("memory under a pager cannot be written from outside yet")
     start = address.offset
     while data:
         number, place = start >> LEAF_BITS, start % LEAF_BYTES
         part, data = data[: LEAF_BYTES - place], data[LEAF_BYTES - place :]
         leaf = memory.leaf(slot, number)
         content = leaf.data[:place] + part + leaf.data[place + len(part) :]
-        residency.put(slot, number, Leaf(content, leaf.labels))
+        memory.residency.put(slot, number, Leaf(content, leaf.labels))
         start += len(part)

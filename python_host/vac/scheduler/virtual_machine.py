@@ -23,7 +23,9 @@ from .weight import weight_of
 _CAUSES = {StopReason.HALTED: StopCause.HALTED, StopReason.TRAPPED: StopCause.TRAPPED, StopReason.TICK: None}
 
 
-class _QuotaReached(Exception):
+class QuotaReached(Exception):
+    """Comes out of `Host.run` where a quota stops a machine; it stands before the instruction that asked."""
+
     def __init__(self, cause: StopCause) -> None:
         super().__init__(cause.value)
         self.cause = cause
@@ -63,7 +65,7 @@ class VirtualMachine:
         """Tick at which the slice ends that is being run."""
         self._clock = 0
         self._answered_before = 0
-        machine.guard = self._guard
+        machine.guard = self.check_stop
 
     @property
     def name(self) -> str:
@@ -121,7 +123,16 @@ class VirtualMachine:
         if self.quota.max_beams is not None and self._keeps_beams:
             limits.append(self.quota.max_beams - self._beam_count)
         self._until = self._tick + min(limits)
+        self.count_requests()
+        self.machine.last_reason = None  # an interrupted host may not even begin
+
+    def count_requests(self) -> None:
+        """From here on, against `max_io_per_slice`."""
         self._answered_before = self.machine.answered
+
+    def stand(self) -> None:
+        """The machine was taken elsewhere, by other means than slices: the ticks before that count as run."""
+        self._tick = self.account.ticks = self.machine.state().tick
 
     def advance(self) -> bool:
         """Goes on with the slice; True when it is over, False where a worker process is still at it. Sets `stop`.
@@ -138,7 +149,7 @@ class VirtualMachine:
             cause = _CAUSES[self.host.run(self._until).reason]
         except SliceUnderway:
             return False
-        except _QuotaReached as reached:
+        except QuotaReached as reached:
             cause = reached.cause
         except PagingError as error:
             cause, self.error = StopCause.PAGING, error
@@ -206,13 +217,14 @@ class VirtualMachine:
         if beams:
             self._on_beams(beams)
 
-    def _guard(self, stop: Stop) -> None:
+    def check_stop(self, stop: Stop) -> None:
+        """Raises QuotaReached where a quota forbids what the machine asks its host for."""
         quota = self.quota
         if stop.miss is not None:
             if quota.max_resident_pages is not None and self._pages_with(stop.miss) > quota.max_resident_pages:
-                raise _QuotaReached(StopCause.RESIDENT_PAGES)
+                raise QuotaReached(StopCause.RESIDENT_PAGES)
         elif quota.max_io_per_slice is not None and self._answered_in_slice() >= quota.max_io_per_slice:
-            raise _QuotaReached(StopCause.IO)
+            raise QuotaReached(StopCause.IO)
 
     def _answered_in_slice(self) -> int:
         return self.machine.answered - self._answered_before
