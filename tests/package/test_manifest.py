@@ -40,26 +40,34 @@ U64 = st.integers(0, (1 << 64) - 1)
     labels=st.dictionaries(WORDS, st.integers(0, 15), max_size=4),
     limit=st.none() | st.integers(1, (1 << 64) - 1),
     policy=st.none() | st.text(max_size=50),
+    quota_class=st.none() | WORDS,
     author=st.none() | st.text(max_size=50),
     seconds=st.integers(-(10**10), 10**11),
 )
 def test_any_manifest_survives(
     caps: dict[str, bool], seeds: dict[str, int], labels: dict[str, int], limit: int | None, policy: str | None,
-    author: str | None, seconds: int,
+    quota_class: str | None, author: str | None, seconds: int,
 ) -> None:  # fmt: skip
     base = hello().manifest
     fields = {name: getattr(base, name) for name in Manifest.model_fields if name not in ("version", "id")}
     fields |= {"caps": caps, "seeds": seeds, "labels": labels, "quotas": Quotas(max_ticks=limit), "policy": policy}
-    fields |= {"author": author, "creation_time": rfc3339(seconds)}
+    fields |= {"quota_class": quota_class, "author": author, "creation_time": rfc3339(seconds)}
     made = Manifest.build(**fields)
     assert Manifest.from_bytes(made.to_bytes()) == made
+    assert made.version == (1 if quota_class is None else 2)
     assert (made.id == base.id) == (made == base)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"version": 2}, "format version 2; this program reads version 1"),
+        ({"version": 3}, "format version 3; this program reads versions 1 to 2"),
+        ({"version": 0}, "format version 0"),
+        ({"version": 2}, "version 2 goes with the field quota_class"),
+        ({"quota_class": "trial"}, "version 1 goes without the field quota_class"),
+        ({"version": 2, "quota_class": None}, "version 2 goes with the field quota_class"),
+        ({"quota_class": None}, "the manifest was changed"),
+        ({"version": 2, "quota_class": "Trial"}, "quota_class"),
         ({"version": "1"}, "version"),
         ({"version": True}, "version"),
         ({"surplus": 1}, "surplus: Extra inputs are not permitted"),

@@ -33,6 +33,9 @@ def pack(
         typer.Option(help="ADDRESS=KIND[,OPTION=VALUE...]; by default one for each capability of a device."),
     ] = None,
     quota: Annotated[list[str] | None, typer.Option(help="NAME=NUMBER, such as max_ticks=1_000_000.")] = None,
+    quota_class: Annotated[
+        str | None, typer.Option(help="What policies are told of the machine; by default standard.")
+    ] = None,
     seed: Annotated[
         list[str] | None, typer.Option(help="Seed of `entropy_probe`, or NAME=N for another generator.")
     ] = None,
@@ -70,6 +73,7 @@ def pack(
         caps=package_options.capabilities(cap or []),
         devices=package_options.devices(device or []),
         quotas=package_options.quotas(quota or []),
+        quota_class=quota_class,
         labels=bits,
         seeds=package_options.seeds(seed or []),
         policy=package_options.policy(policy),

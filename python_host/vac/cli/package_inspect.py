@@ -167,6 +167,7 @@ def _facts(
             "devices": ", ".join(f"{address} {spec['kind']}" for address, spec in manifest["devices"].items())
             or "none",
             "quotas": ", ".join(f"{k} {v:,}" for k, v in manifest["quotas"].items() if v is not None) or "none",
+            "quota class": manifest.get("quota_class") or "standard",
             "labels": ", ".join(f"{name} (bit {bit})" for name, bit in manifest["labels"].items()) or "none",
             "seeds": ", ".join(f"{name} {seed}" for name, seed in manifest["seeds"].items()) or "none",
             "policy": "none"

@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from blake3 import blake3
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from ..isa.limits import LABEL_BITS
 from .canonical import compact_json, parse_json, readable_json
@@ -20,6 +29,7 @@ MANIFEST_SUFFIX = ".vac.json"
 SIGNATURE_SUFFIX = ".dsse.json"
 ARCHIVE_SUFFIX = ".vac"
 MOST_MANIFEST_BYTES = 8 << 20
+NEWEST_VERSION = 2
 _MOST_TICKS = (1 << 64) - 1
 _ADDRESS_SPAN = 16
 
@@ -109,7 +119,9 @@ class ImageReference(_Model):
 class Manifest(_Model):
     """A package."""
 
-    version: Annotated[int, Field(ge=1, le=1)] = Field(description="version of this format: 1")
+    version: Annotated[int, Field(ge=1, le=NEWEST_VERSION)] = Field(
+        description="version of this format: 1, or 2 with `quota_class`"
+    )
     id: Blake3 = Field(description="BLAKE3 of this manifest as compact JSON (sorted keys, no spaces) without `id`")
     name: PackageName = Field(description="its files are NAME.vac.json, NAME.vacimg, ...")
     isa_version: Annotated[int, Field(ge=1, le=0xFFFF)] = Field(description="instruction set that it is for")
@@ -118,6 +130,9 @@ class Manifest(_Model):
     caps: dict[Word, bool] = Field(description="capabilities; what is not true here is denied")
     devices: dict[Address, DeviceSpec] = Field(description="by first address")
     quotas: Quotas
+    quota_class: Word | None = Field(
+        default=None, description="what policies are told of the machine; where it is not there, standard"
+    )
     labels: dict[Word, Annotated[int, Field(ge=0, lt=LABEL_BITS)]] = Field(
         description="names of information-flow labels: the bit of each in a label set"
     )
@@ -139,9 +154,16 @@ class Manifest(_Model):
         """The image that the program starts from."""
         return self.images[0]
 
+    @model_validator(mode="after")
+    def _check_version(self) -> Self:
+        if (self.quota_class is None) is not (self.version == 1):
+            word = "with" if self.version > 1 else "without"
+            raise ValueError(f"version {self.version} goes {word} the field quota_class")
+        return self
+
     def fields(self) -> dict[str, Any]:
         """As JSON says it."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude=set() if self.quota_class else {"quota_class"})
 
     def to_bytes(self) -> bytes:
         """The file's bytes."""
@@ -150,7 +172,8 @@ class Manifest(_Model):
     @staticmethod
     def build(**fields: Any) -> Manifest:
         """A manifest with its `id`. Raises ManifestError, naming the field that is wrong."""
-        unnamed = Manifest.make(version=1, id="blake3:" + "0" * 64, **fields)
+        version = 1 if fields.get("quota_class") is None else 2
+        unnamed = Manifest.make(version=version, id="blake3:" + "0" * 64, **fields)
         return unnamed.model_copy(update={"id": _id_of(unnamed.fields())})
 
     @staticmethod
@@ -161,8 +184,10 @@ class Manifest(_Model):
         except ValueError as error:
             raise ManifestError(f"no manifest: {error}") from error
         version = fields.get("version") if isinstance(fields, dict) else None
-        if type(version) is int and version != 1:
-            raise ManifestError(f"the manifest has format version {version}; this program reads version 1")
+        if type(version) is int and not 1 <= version <= NEWEST_VERSION:
+            raise ManifestError(
+                f"the manifest has format version {version}; this program reads versions 1 to {NEWEST_VERSION}"
+            )
         try:
             manifest = Manifest.model_validate_json(content)
         except ValidationError as error:

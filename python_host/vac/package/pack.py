@@ -46,6 +46,7 @@ class Description:
     labels: Mapping[str, int] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
     policy: str | None = None
+    quota_class: str | None = None
     author: str | None = None
     created: int = 0
 
@@ -79,6 +80,7 @@ def pack(image: Image, description: Description, parents: Sequence[ImageFile] = 
         caps={cap: True for cap in description.caps},
         devices=dict(devices),
         quotas=description.quotas,
+        quota_class=description.quota_class,
         labels=dict(description.labels),
         images=tuple(_reference(file) for file in chain),
         seeds=dict(description.seeds),

@@ -66,19 +66,23 @@ def create_devices(manifest: Manifest, context: DeviceContext) -> dict[int, Devi
     return devices
 
 
-def create_guard(manifest: Manifest, devices: Iterable[int], shards: Iterable[int], quota_class: str) -> Guard | None:
+def create_guard(
+    manifest: Manifest, devices: Iterable[int], shards: Iterable[int], quota_class: str | None
+) -> Guard | None:
     """What decides by the manifest's policy, None without one. devices: first addresses of those that the run has.
+    quota_class: in place of the manifest's.
 
     Raises GrantError for a policy that cannot be compiled.
     """
     if manifest.policy is None:
         return None
     from ..policy.errors import PolicyError  # the parser of policies takes its time
-    from ..policy.soul_law import SoulLaw
+    from ..policy.soul_law import DEFAULT_QUOTA_CLASS, SoulLaw
 
     try:
         law = SoulLaw.parse(manifest.policy, manifest.labels, "policy")
         names = [device_name(address) for address in devices]
+        quota_class = quota_class or manifest.quota_class or DEFAULT_QUOTA_CLASS
         return law.tables(manifest.name, quota_class=quota_class, devices=names, shards=shards)
     except PolicyError as error:
         raise GrantError(f"{manifest.name}: {error}") from error
@@ -97,14 +101,14 @@ def create_host(
     seed: int | None = None,
     shards: Sequence[Shard] = (),
     guard: Guard | None = None,
-    quota_class: str = "standard",
+    quota_class: str | None = None,
     **options: Any,
 ) -> Host:
     """A host that runs the package on this machine from its first tick.
 
     context: what this run gives to the devices of the map: console, files, busses. shards: what `map` can reach.
-    seed: in place of the manifest's. guard: in place of the manifest's policy. quota_class: what policies are told of
-    this run. options: go to `Host` as they are.
+    seed: in place of the manifest's. guard: in place of the manifest's policy. quota_class: in place of
+    the manifest's. options: go to `Host` as they are.
     Raises GrantError where the manifest and this host do not fit, or something is given that it does not grant.
     """
     manifest = package.manifest

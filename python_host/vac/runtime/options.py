@@ -34,7 +34,9 @@ class StartOptions:
 
     quotas: max_ticks, max_resident_pages, max_beams, max_io_per_slice; None for no limit, or the manifest's. devices:
     more of them, or these in another make, by first address. policy: text in Cedar. labels: bit of each label by its
-    name, for the policy. input: of the console. output: called with what the console shows; it is kept as well.
+    name, for the policy. quota_class: what the policy is told; None for the manifest's, or standard.
+
+    input: of the console. output: called with what the console shows; it is kept as well.
     """
 
     caps: Mapping[str, bool] | None = None
@@ -42,7 +44,7 @@ class StartOptions:
     devices: Mapping[int, Device] = field(default_factory=dict)
     policy: str | None = None
     labels: Mapping[str, int] = field(default_factory=dict)
-    quota_class: str = "standard"
+    quota_class: str | None = None
     input: ByteSource | bytes = b""
     output: Callable[[bytes], object] | None = None
     seed: int | None = None
@@ -105,12 +107,12 @@ class StartOptions:
     def _guard(self, vm_id: str, addresses: Sequence[int]) -> Any:
         if self.policy is None:
             return None
-        from ..policy.soul_law import SoulLaw
+        from ..policy.soul_law import DEFAULT_QUOTA_CLASS, SoulLaw
 
         law = SoulLaw.parse(self.policy, self.labels)
         names = [device_name(address) for address in addresses]
         shards = [shard.number for shard in self.shards]
-        return law.tables(vm_id, quota_class=self.quota_class, devices=names, shards=shards)
+        return law.tables(vm_id, quota_class=self.quota_class or DEFAULT_QUOTA_CLASS, devices=names, shards=shards)
 
     def _host_of_package(
         self, image: VacImage, machine: Machine, context: DeviceContext, vm_id: str, **more: Any
