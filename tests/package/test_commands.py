@@ -96,7 +96,7 @@ def test_a_package_stops_at_its_quota_of_ticks(source: Path) -> None:
     source.write_text("again: jmp again")
     vac("pack", source, "--quota", "max_ticks=1_234")
     code, _, report = vac_run("hello.vac")
-    assert (code, report["ticks"], report["status"]) == (4, 1234, "tick limit reached")
+    assert (code, report["ticks"], report["status"]) == (4, 1234, "max_ticks reached")
     assert vac_run("hello.vac", "--ticks", 5)[2]["ticks"] == 5
 
 

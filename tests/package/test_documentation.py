@@ -29,7 +29,7 @@ def test_the_table_and_the_schema_are_the_models() -> None:
 def test_the_example_runs(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "firmware", tmp_path / "firmware")
     (tmp_path / "LICENSE").write_text("b\na\n")
-    (commands,) = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    commands, stopping = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     (script,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -44,3 +44,9 @@ def test_the_example_runs(tmp_path: Path) -> None:
     printed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     root, ticks = printed.stdout.split()
     assert root in done.stdout and int(ticks) > 100
+    ends = [
+        subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+        for line in stopping.splitlines()
+    ]
+    assert [end.returncode for end in ends] == [4, 0] and ends[0].stdout + ends[1].stdout == "a\nb\n"
+    assert "max_ticks reached" in ends[0].stderr and f"ticks   {ticks} " in ends[1].stderr

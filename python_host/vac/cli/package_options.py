@@ -15,6 +15,8 @@ from .failure import fail
 if TYPE_CHECKING:
     from ..image.image import Image
     from ..package.manifest import DeviceSpec, Quotas
+    from ..package.package import Package
+    from ..scheduler.quota import Quota
 
 _CREATED = "SOURCE_DATE_EPOCH"
 
@@ -96,6 +98,25 @@ def quotas(words: Sequence[str]) -> Quotas:
         return Quotas.make(**values)
     except ManifestError as error:
         fail(f"--quota: {error}")
+
+
+def run_quota(words: Sequence[str], package: Package | None) -> Quota:
+    """NAME=NUMBER words, or NAME=none, in place of a package's own limits."""
+    from ..package.manifest import Quotas
+    from ..scheduler.errors import QuotaError
+    from ..scheduler.quota import Quota
+
+    values: dict[str, int | None] = package.manifest.quotas.model_dump() if package else {}
+    for name, text in pairs(words, "--quota").items():
+        if name not in Quotas.model_fields:
+            fail(f"--quota {name!r}: there is no such quota; there are {', '.join(Quotas.model_fields)}")
+        values[name] = None if text == "none" else number(text, f"--quota {name}")
+    limits = Quota(**values)
+    try:
+        limits.check()
+    except QuotaError as error:
+        fail(f"--quota: {error}")
+    return limits
 
 
 def seeds(words: Sequence[str]) -> dict[str, int]:

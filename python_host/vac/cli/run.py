@@ -5,14 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated
 
 import typer
 
@@ -26,20 +21,22 @@ from ..golden.model import GoldenMachine
 from ..host.input_log import InputLog, InputLogError, ReplayError
 from ..host.session import Host
 from ..image.image import MAGIC, Image
-from ..isa.sqi import FULL
 from ..link.serial_port import DEFAULT_BAUD
 from ..link.session import LinkError
-from ..machine.protocol import MachineError, StopReason
-from ..machine.state import State
+from ..machine.protocol import MachineError
 from ..memory.errors import PagingError
+from ..scheduler.guarded_machine import GuardedMachine
 from ..virtual_cpu.translation import SUFFIX as VIRTUAL_CPU_SUFFIX
 from ..virtual_cpu.translation import translate
 from .failure import fail, load_image, write_whole
 from .package_file import is_package, open_package, package_host
+from .package_options import run_quota
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
-
-HALTED, TRAPPED, TICK_LIMIT, INTERRUPTED = 0, 3, 4, 130
-"""Exit codes, beside BAD_INPUT; 130 is the shell's own for an interrupt."""
+from .run_beams import beam_outputs
+from .run_checkpoint import keep as keep_here
+from .run_checkpoint import place_at
+from .run_report import TICK_LIMIT, exit_code, in_words, run_report
+from .run_session import RunSession
 
 NEVER = (1 << 64) - 1
 Patience = Annotated[
@@ -50,14 +47,6 @@ Patience = Annotated[
         min=0.1,
     ),
 ]
-_SLICE_SECONDS = (0.1, 0.4)
-_BEAM_SLICE_TICKS = 1 << 18
-_QUIET_SECONDS = 2.0
-_PROGRESS_SECONDS = 0.25
-
-
-class _Interrupted(Exception):
-    pass
 
 
 def run(
@@ -74,6 +63,18 @@ def run(
     ] = None,
     beams: Annotated[
         Path | None, typer.Option(help="Write every beam, 16 bytes each, to this file.", metavar="OUT")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            "--store",
+            "-s",
+            help="Keep the beams and the denials in this beam store, as `vac beams` names it.",
+            metavar="STORE",
+        ),
+    ] = None,
+    run_name: Annotated[
+        str | None, typer.Option("--run", "-r", help="Name of the run there; by default the program's.")
     ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Write the input log, with which the run can be replayed.", metavar="OUT")
@@ -97,6 +98,24 @@ def run(
     proof_leaf: Annotated[
         str | None, typer.Option(help="Leaf of memory to prove with them.", metavar="SLOT:NUMBER")
     ] = None,
+    quota: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Limit in place of the package's: max_ticks, max_resident_pages, max_beams, max_io_per_slice; N may "
+            "be none; repeatable.",
+            metavar="NAME=N",
+        ),
+    ] = None,
+    quota_class: Annotated[
+        str | None, typer.Option(help="What the policy of a package is told; by default the manifest's.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep where the run ends as checkpoint PATH.dc.json.", metavar="PATH")
+    ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option("--from", help="Go on at a checkpoint of this program, with the same input.", metavar="FILE"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
     port: Annotated[
         str | None,
@@ -115,52 +134,75 @@ def run(
 ) -> None:
     """Run PROGRAM: console on standard input and output, report on standard error.
 
-    A package reaches what its manifest grants, and stops at its quota of ticks; anything else gets the usual devices.
-    Exits 0 when it halted, 3 when it trapped, 4 at the tick limit or where it was stopped, 130 when interrupted, 2 for
-    bad input.
+    A package reaches what its manifest grants, and stops at its quotas; anything else gets the usual devices.
+    Exits 0 when it halted, 3 when it trapped, 4 at the tick limit, at a quota or where it was stopped, 130 when
+    interrupted, 2 for bad input.
     """
+    has_conditions = bool(stop_at or snapshot_at or info_at or proof_at)
+    if has_conditions and (beams or store):
+        fail("beams are written of a run that nothing stops: leave out --beams and --store, or the conditions")
+    if proof_at and (stop_at or snapshot_at or info_at):
+        fail("--proof-at goes with none of --stop-at, --snapshot-at, --info-at")
+    if begin and (has_conditions or record or replay):
+        fail("an input log goes from the first tick on: --from goes with no condition, --record or --replay")
+    if run_name and not store:
+        fail("--run names a run of a store: say --store as well")
     package = open_package(program, trusted=trust or []) if is_package(program) else None
     if trust and not package:
         fail(f"{program} is no package, so nobody has signed it")
+    if quota_class and not package:
+        fail(f"{program} is no package, so there is no policy that --quota-class could speak to")
     image, assembly = (package.image, None) if package else load_program(program)
     log = _input_log(replay) if replay else None
+    limits = run_quota(quota or [], package)
     is_stopped = False
     with ExitStack() as files:
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
         held = files.enter_context(_open(storage)) if storage else None
         try:
-            machine = create_machine(engine, keeps_beams=beams is not None, port=port, baud=baud, patience_s=patience)
+            machine = create_machine(
+                engine, keeps_beams=bool(beams or store), port=port, baud=baud, patience_s=patience
+            )
         except EngineError as error:
             fail(str(error))
+        guarded = GuardedMachine(machine)
         if pager := open_pager(frames, page_size, tiers, prefetch):
             files.callback(close_pager, pager)
         try:
             if package:
                 named = {"storage": (held, False)} if held else {}
                 context = DeviceContext(console_source=source, console_sink=_write_out, files=named)
-                host = package_host(package, machine, context=context, seed=seed, replay=log, pager=pager)
-                ticks = min(ticks, package.manifest.quotas.max_ticks or NEVER)
+                host = package_host(
+                    package, guarded, context=context, seed=seed, replay=log, pager=pager, quota_class=quota_class
+                )
             else:
                 console, bytes_of = Console(source, _write_out), Storage(held) if held else None
                 host = Host(
-                    machine, image, console=console, storage=bytes_of, seed=seed or 0, replay=log, pager=pager
+                    guarded, image, console=console, storage=bytes_of, seed=seed or 0, replay=log, pager=pager
                 )  # fmt: skip
+            if begin:
+                place_at(host, begin)
+            name = run_name or (package.manifest.name if package else program.stem)
+            outputs = beam_outputs(files, host, engine, beams, store, name)
+            session = RunSession(host, guarded, ticks, limits, pager, outputs)
             if proof_at:
                 from .proof import prove_live
 
-                if beams or stop_at or snapshot_at or info_at:
-                    fail("--proof-at goes with none of --beams, --stop-at, --snapshot-at, --info-at")
-                prove_live(host, image, [tick for tick in proof_at if tick <= ticks], proof_leaf)
-            if stop_at or snapshot_at or info_at:
+                session.visit(
+                    lambda most: prove_live(host, image, [tick for tick in proof_at if tick <= most], proof_leaf)
+                )
+            elif has_conditions:
                 from .stops import visit_live
 
-                if beams:
-                    fail("beams are written of a run that nothing stops: leave out --beams, or the conditions")
                 conditions = (stop_at or [], snapshot_at or [], info_at or [])
-                is_stopped = visit_live(host, image, engine, conditions, assembly, ticks, as_json)
-            session = _Session(host, ticks, files.enter_context(_whole_file(beams)) if beams else None)
+                is_stopped = session.visit(
+                    lambda most: visit_live(host, image, engine, conditions, assembly, most, as_json)
+                )
             if not is_stopped:
                 session.run()
+            if session.error:
+                fail(f"{program}: {session.error}")
+            kept = keep_here(host, machine, keep) if keep else None
         except (ReplayError, MachineError, LinkError, PagingError) as error:
             fail(f"{program}: {error}")
     if record:
@@ -168,9 +210,9 @@ def run(
     if is_stopped:
         raise typer.Exit(TICK_LIMIT)
     serving = "golden" if isinstance(machine, GoldenMachine) else engine  # where there is no C compiler
-    report = _report(session, serving, program, assembly)
-    typer.echo(json.dumps(report) if as_json else _in_words(report), err=True)
-    raise typer.Exit(session.exit_code)
+    report = run_report(session, serving, program, assembly, kept)
+    typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
+    raise typer.Exit(exit_code(session))
 
 
 def load_program(path: Path) -> tuple[Image, Assembly | None]:
@@ -216,155 +258,7 @@ def _standard_input() -> io.BufferedReader:
     return open(0, "rb", closefd=False)
 
 
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that has its name only once it is whole."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        fail(f"cannot write {str(path)!r}: {error.strerror or error}")
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _write_out(data: bytes) -> None:
     """Straight to standard output: a person at the console sees every byte at once."""
     while data:
         data = data[os.write(1, data) :]
-
-
-@dataclass
-class _Session:
-    """Runs in slices, so that a long run shows progress and can be interrupted."""
-
-    host: Host
-    limit: int
-    beam_file: BinaryIO | None
-    reason: StopReason = StopReason.TICK
-    is_interrupted: bool = False
-    seconds: float = 0.0
-    _shown: float = field(default=_QUIET_SECONDS, repr=False)
-
-    def run(self) -> None:
-        started = time.monotonic()
-        previous = signal.signal(signal.SIGINT, self._interrupt)
-        try:
-            self._run_slices(started)
-        except _Interrupted:
-            self.is_interrupted = True
-        finally:
-            signal.signal(signal.SIGINT, previous)
-            self.seconds = time.monotonic() - started
-            self._drain()
-            if self._shown > _QUIET_SECONDS:
-                sys.stderr.write("\r\x1b[K")
-
-    def _run_slices(self, started: float) -> None:
-        size, tick = 4096, self.host.machine.state().tick
-        while not self.is_interrupted:
-            before = time.monotonic()
-            until = min(tick + size, self.limit)
-            self.reason = self.host.run(until).reason
-            self._drain()
-            tick = self.host.machine.state().tick
-            if self.reason is not StopReason.TICK or tick >= self.limit:
-                return
-            now = time.monotonic()
-            if now - before < _SLICE_SECONDS[0]:
-                size = min(2 * size, _BEAM_SLICE_TICKS) if self.beam_file else 2 * size
-            elif now - before > _SLICE_SECONDS[1]:
-                size = max(size // 2, 1)
-            self._show(tick, now - started)
-
-    def _interrupt(self, signal_number: int, frame: object) -> None:
-        """Nothing is cut short but waiting for input: the machine is then before the waiting instruction."""
-        self.is_interrupted = True
-        if self.host.console.is_waiting:
-            raise _Interrupted
-        self.host.interrupt()
-
-    def _drain(self) -> None:
-        if self.beam_file:
-            self.beam_file.write(self.host.machine.drain_beams())
-        else:
-            with suppress(MachineError):  # the golden model keeps beams though nobody asked; others say they have none
-                self.host.machine.drain_beams()
-
-    def _show(self, tick: int, seconds: float) -> None:
-        if sys.stderr.isatty() and seconds > self._shown:
-            self._shown = seconds + _PROGRESS_SECONDS
-            sys.stderr.write(f"\r\x1b[K{tick:,} ticks, {_rate(tick / seconds)}")
-            sys.stderr.flush()
-
-    @property
-    def state(self) -> State:
-        return self.host.machine.state()
-
-    @property
-    def exit_code(self) -> int:
-        if self.is_interrupted and self.reason is StopReason.TICK:
-            return INTERRUPTED
-        return {StopReason.HALTED: HALTED, StopReason.TRAPPED: TRAPPED}.get(self.reason, TICK_LIMIT)
-
-
-def _report(session: _Session, engine: str, program: Path, assembly: Assembly | None) -> dict[str, Any]:
-    state, code = session.state, session.exit_code
-    status = {HALTED: "halted", TRAPPED: "trapped", INTERRUPTED: "interrupted"}.get(code, "tick limit reached")
-    report: dict[str, Any] = {
-        "program": str(program),
-        "engine": engine,
-        "status": status,
-        "ticks": state.tick,
-        "pc": state.pc,
-        "stack": state.data_stack,
-        "digest": None if state.digest is None else f"{state.digest:016x}",
-        "sqi": {
-            "coherence": state.sqi.coherence,
-            "entropy": state.sqi.entropy,
-            "drift": state.sqi.drift,
-            "score": state.sqi.score,
-        },
-        "seconds": round(session.seconds, 3),
-    }
-    if code == TRAPPED:
-        report["trap"] = state.trap.name
-        place = assembly.location(state.pc) if assembly else None
-        if place:
-            report["source"] = f"{place[0]}:{place[1]}"
-    if session.host.memory.paged:
-        report["paging"] = asdict(session.host.memory.paged.statistics)
-    if session.host.denials:
-        report["denials"] = session.host.denials
-    return report
-
-
-def _in_words(report: dict[str, Any]) -> str:
-    seconds, ticks = report["seconds"], report["ticks"]
-    status = report["status"]
-    if "trap" in report:
-        status += f": {report['trap']} at pc {report['pc']:#x}"
-        if "source" in report:
-            status += f" ({report['source']})"
-    elif status == "interrupted":
-        status += f" before pc {report['pc']:#x}; no instruction was cut short"
-    speed = f", {_rate(ticks / seconds)}" if seconds >= 0.1 else ""
-    sqi = ", ".join(f"{name} {value / FULL:.3f}" for name, value in report["sqi"].items())
-    lines = [f"{report['program']}: {status}", f"ticks   {ticks:,} in {seconds:.3f} s on {report['engine']}{speed}"]
-    if report["stack"]:
-        lines.append("stack   " + " ".join(f"{cell:#x}" for cell in report["stack"][-8:]))
-    lines += [f"digest  {report['digest'] or 'not computed'}", f"sqi     {sqi}"]
-    if "paging" in report:
-        counts = ("misses", "stalls", "hits", "fetched", "evictions", "write_backs")
-        lines.append("paging  " + ", ".join(f"{name.replace('_', ' ')} {report['paging'][name]:,}" for name in counts))
-    lines += [f"denied  {denial}" for denial in report.get("denials", ())]
-    return "\n".join(lines)
-
-
-def _rate(ticks_per_second: float) -> str:
-    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if ticks_per_second >= scale:
-            return f"{ticks_per_second / scale:.1f} {unit} ticks/s"
-    return f"{ticks_per_second:.0f} ticks/s"

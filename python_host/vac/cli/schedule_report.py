@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..engines.registry import EngineError
 from ..isa.sqi import FULL
-from .run import INTERRUPTED, TICK_LIMIT, TRAPPED
+from .run_report import INTERRUPTED, TICK_LIMIT, TRAPPED
 
 if TYPE_CHECKING:
     from ..scheduler.scheduler import Scheduler

@@ -10,13 +10,13 @@ from ..checkpoint.point import Point
 from ..devices.message_bus import DEFAULT_LATENCY, MessageBus
 from ..engines.registry import EngineError
 from ..image.image import Image
-from ..isa.beam import BEAM_BYTES, Beam
+from ..isa.beam import Beam
 from ..machine.protocol import MachineError
 from ..memory.address import LA128
 from .errors import InvalidOption
+from .kept_beams import KeptBeams
 from .machine_handle import Vm, unpacked
 from .options import StartOptions
-from .side_events import SideEvents
 from .vac_image import VacImage
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class VAC:
     ) -> None:
         image = VacImage(image) if isinstance(image, Image) else image
         self._store = store
-        self._run = run
         if qwave is not None and image.package is None:
             from ..devices.qwave import QWave
 
@@ -57,7 +56,7 @@ class VAC:
             )  # fmt: skip
         except (TypeError, EngineError, MachineError) as error:
             raise InvalidOption(str(error)) from error
-        self._beside = SideEvents(self.vm.host, run)
+        self._kept = KeptBeams(store, self.vm.host, run) if store is not None else None
 
     @property
     def state(self) -> str:
@@ -73,21 +72,9 @@ class VAC:
         first = self.vm.tick
         self.vm.advance(max_steps)
         records = self.vm.take_beams()
-        if self._store:
-            self._keep(self._store, first, records)
+        if self._kept:
+            self._kept.keep(first, records)
         return unpacked(records)
-
-    def _keep(self, store: BeamStore, first: int, records: bytes) -> None:
-        """Beams, and what happened beside them at its place between them."""
-        moment = store.add_run(self._run).started
-        for event in self._beside.take(moment):
-            count = (event.tick - first) * BEAM_BYTES
-            if count > 0:
-                store.ingest(self._run, first, records[:count])
-                first, records = event.tick, records[count:]
-            store.persist_beam_events([event])
-        if records:
-            store.ingest(self._run, first, records)
 
     def read(self, la: LA128, n: int) -> bytes:
         """n bytes at an address. Raises InvalidAddress."""
@@ -99,7 +86,7 @@ class VAC:
 
     def checkpoint(self) -> Point:
         """This moment, in memory; what the store has taken is made to last."""
-        if self._store:
+        if self._store is not None:
             self._store.commit()
         return self.vm.point()
 
