@@ -6,7 +6,6 @@ changes at random: `python -m benchmarks.beams`. Figures of all stores come from
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import sqlite3
@@ -24,8 +23,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measurement import Measurement
 from benchmarks.progress import step
-from benchmarks.results import RESULTS_FOLDER, Result, with_ratios, write_results
+from benchmarks.results import Result, with_ratios
 from vac.assembler.assemble import assemble
 from vac.beams.cell import Space
 from vac.beams.record import BEAM, EVENT, JoinCount, Rows, events_of_beams
@@ -33,7 +33,6 @@ from vac.beams.segments.segment_store import SegmentStore
 from vac.fast.machine import FastMachine, Trace
 from vac.host.session import Host
 
-_COMMAND = "python -m benchmarks.beams"
 _BEAMS, _QUICK_BEAMS = 10_000_000, 1_500_000
 _BATCH = 1 << 20
 _ROUNDS = 3
@@ -207,7 +206,7 @@ def _peer(peer: str, rate: float, size: float, lineage: float, ghost: float, com
     ]
 
 
-def measure_beams(quick: bool, command: str = _COMMAND) -> list[Result]:
+def measure_beams(quick: bool, command: str) -> list[Result]:
     """Records of all stores. quick: fewer beams."""
     beams = recorded(_QUICK_BEAMS if quick else _BEAMS)
     rows = _table(beams)
@@ -250,19 +249,7 @@ def print_beams(results: Sequence[Result]) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the measurement. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="1.5 million beams; writes no file")
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
-    results = measure_beams(options.quick, " ".join([_COMMAND, *given]))
-    print_beams(results)
-    if not options.quick:
-        write_results(RESULTS_FOLDER / "beams.json", results)
-        print("written: benchmarks/results/beams.json", file=sys.stderr)
-    return 0
-
+BEAMS = Measurement("beams", __doc__, "1.5 million beams", measure_beams, print_beams)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BEAMS.main())

@@ -4,7 +4,6 @@ Times are of the processor, of this process; what a disk takes to make a file sa
 ticks; one loop of it stores to a single leaf, the other to sixteen in turn.
 """
 
-import argparse
 import shutil
 import statistics
 import sys
@@ -14,7 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
-from benchmarks.results import RESULTS_FOLDER, Result, write_results
+from benchmarks.measurement import Measurement
+from benchmarks.results import Result
 from vac.assembler.assemble import assemble
 from vac.checkpoint.checkpoint import CheckpointFolder
 from vac.checkpoint.point import Point
@@ -27,7 +27,6 @@ from vac.recording.playback import Playback
 from vac.recording.program import Program
 from vac.recording.start import start_recording
 
-_COMMAND = "python -m benchmarks.checkpoints"
 _LEAVES = (1, 16, 256, 4096)
 _SEEKS = 40
 _FILL = """
@@ -81,7 +80,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _points(leaves: int, rounds: int) -> list[Result]:
+def _points(leaves: int, rounds: int, command: str) -> list[Result]:
     """Points of a machine that has stored to so many leaves since the one before."""
     image = assemble(_FILL.format(leaves=leaves))
     playback = Playback(create_machine("fast", keeps_beams=False), image, Point.initial(image), [])
@@ -116,7 +115,7 @@ def _points(leaves: int, rounds: int) -> list[Result]:
         "save_elapsed": (1e3 * statistics.median(elapsed), "ms"),
         "disk": (size / 1024, "KiB"),
     }
-    return [Result(f"{name}.{what}", value, unit, None, _COMMAND) for what, (value, unit) in figures.items()]
+    return [Result(f"{name}.{what}", value, unit, None, command) for what, (value, unit) in figures.items()]
 
 
 def _run(image: Image) -> float:
@@ -135,7 +134,7 @@ def _recorded(image: Image, folder: Path) -> float:
     return _seconds(lambda: recorder.finish(recorder.run((1 << 64) - 1)))
 
 
-def _travel(name: str, ticks: int) -> list[Result]:
+def _travel(name: str, ticks: int, command: str) -> list[Result]:
     image = assemble(_LOOPS[name].format(rounds=ticks // 4))
     plain = _run(image)
     history = History(image, [])
@@ -173,17 +172,17 @@ def _travel(name: str, ticks: int) -> list[Result]:
         "recorded": (recorded, "s"),
         "recording_disk": (size / 1024, "KiB"),
     }
-    return [Result(f"travel.{name}.{what}", value, unit, None, _COMMAND) for what, (value, unit) in figures.items()]
+    return [Result(f"travel.{name}.{what}", value, unit, None, command) for what, (value, unit) in figures.items()]
 
 
-def measure_checkpoints(quick: bool, command: str = _COMMAND) -> list[Result]:
+def measure_checkpoints(quick: bool, command: str) -> list[Result]:
     """All records. quick: a hundredth of the long run, fewer repetitions."""
     results: list[Result] = []
     for leaves in _LEAVES:
-        results += _points(leaves, 3 if quick else 9)
+        results += _points(leaves, 3 if quick else 9, command)
     for name in _LOOPS:
-        results += _travel(name, 10_000_000 if quick else 1_000_000_000)
-    return [Result(r.name, r.value, r.unit, r.peer, command) for r in results]
+        results += _travel(name, 10_000_000 if quick else 1_000_000_000, command)
+    return results
 
 
 def print_checkpoints(results: Sequence[Result]) -> None:
@@ -208,19 +207,7 @@ def print_checkpoints(results: Sequence[Result]) -> None:
         )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a hundredth of the long run; writes no file")
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
-    results = measure_checkpoints(options.quick, " ".join([_COMMAND, *given]))
-    print_checkpoints(results)
-    if not options.quick:
-        write_results(RESULTS_FOLDER / "checkpoints.json", results)
-        print("written: benchmarks/results/checkpoints.json", file=sys.stderr)
-    return 0
-
+CHECKPOINTS = Measurement("checkpoints", __doc__, "a hundredth of the long run", measure_checkpoints, print_checkpoints)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(CHECKPOINTS.main())

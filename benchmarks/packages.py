@@ -6,14 +6,14 @@ and words that do. A child of the second stands on it with one leaf in a hundred
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.results import RESULTS_FOLDER, Result, write_results
+from benchmarks.measurement import Measurement
+from benchmarks.results import Result
 from vac.image.image import Image, Segment
 from vac.isa.limits import LEAF_BYTES
 from vac.package.image_file import decode_head
@@ -21,7 +21,6 @@ from vac.package.image_source import ImageFile
 from vac.package.pack import Description, pack
 from vac.package.package import Package
 
-_COMMAND = "python -m benchmarks.packages"
 _MIB = 1 << 20
 _REPEATS = 3
 
@@ -60,7 +59,7 @@ def _best(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def measure_packages(quick: bool, command: str = _COMMAND) -> list[Result]:
+def measure_packages(quick: bool, command: str) -> list[Result]:
     """Records: MB/s of pack and verify (open of the one file in memory), stored share; MB are 10**6 bytes of memory."""
     mebibytes, repeats = (4, 1) if quick else (64, _REPEATS)
     results: list[Result] = []
@@ -98,19 +97,7 @@ def print_packages(results: Sequence[Result]) -> None:
         print(f"{kind:8} {pack_speed:11.0f} {verify_speed:13.0f} {stored:21.3f}")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and write. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less memory, one repetition; writes no file")
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
-    results = measure_packages(options.quick, " ".join([_COMMAND, *given]))
-    print_packages(results)
-    if not options.quick:
-        write_results(RESULTS_FOLDER / "packages.json", results)
-        print("written: benchmarks/results/packages.json", file=sys.stderr)
-    return 0
-
+PACKAGES = Measurement("packages", __doc__, "less memory, one repetition", measure_packages, print_packages)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PACKAGES.main())

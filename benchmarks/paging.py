@@ -6,7 +6,6 @@ fetch nothing ahead, so that their misses are their stalls.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,17 +13,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.measurement import Measurement
 from benchmarks.paging_disk import DiskBenchFailed, page_in_rates
 from benchmarks.paging_loads import PATTERNS, Load, crowd, mixed_tenants, single, tenants
 from benchmarks.paging_programs import run_programs
 from benchmarks.paging_referee import REFEREES, miss_ratios
 from benchmarks.paging_replay import Replay, replay, replay_faults, replay_gangs
 from benchmarks.progress import step
-from benchmarks.results import RESULTS_FOLDER, Result, with_ratios, write_results
+from benchmarks.results import Result, with_ratios
 from vac.memory.pager import least_frames
 from vac.memory.policy import PolicyOptions
 
-_COMMAND = "python -m benchmarks.paging"
 _RATIOS = (10, 100)
 _SLICE_TICKS = 20_000
 _CROWD_FRAMES = 256 * 128 // 100
@@ -147,24 +146,7 @@ def print_paging(results: Sequence[Result]) -> None:
     console.print(f"page-in: {best:,.0f} pages of 64 KiB a second, each checked{share}", highlight=False)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0, or 1 with one message on standard error."""
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="shorter loads; writes no file")
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
-    try:
-        results = measure_paging(options.quick, " ".join([_COMMAND, *given]))
-    except DiskBenchFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print_paging(results)
-    if not options.quick:
-        path = RESULTS_FOLDER / "paging.json"
-        write_results(path, results)
-        print(f"written: benchmarks/results/{path.name}", file=sys.stderr)
-    return 0
-
+PAGING = Measurement("paging", __doc__, "shorter loads", measure_paging, print_paging, (DiskBenchFailed,))
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PAGING.main())

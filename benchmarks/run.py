@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import engines
-from benchmarks.beams import measure_beams, print_beams
-from benchmarks.checkpoints import measure_checkpoints, print_checkpoints
+from benchmarks.beams import BEAMS
+from benchmarks.checkpoints import CHECKPOINTS
 from benchmarks.own import NAIVE, TOTAL, KernelFailed, in_lockstep, on_fast_engine, on_rtl
-from benchmarks.packages import measure_packages, print_packages
-from benchmarks.paging import measure_paging, print_paging
-from benchmarks.paging_disk import DiskBenchFailed
+from benchmarks.packages import PACKAGES
+from benchmarks.paging import PAGING
 from benchmarks.peers.cores import PEERS, PeerMissing
 from benchmarks.peers.measure import MEAN, Selection, area_records, measure, time_per_instruction
 from benchmarks.peers.simulation import PeerFailed
 from benchmarks.place_and_route import SEEDS, PlaceAndRouteError
 from benchmarks.results import RESULTS_FOLDER, Machine, Result, with_ratios, write_results
 from benchmarks.riscv_kernels import KernelError, kernels
+from benchmarks.scheduling import SCHEDULING
 from benchmarks.workloads import WORKLOADS
 from vac.fast.compiler import EngineBuildError
 from vac_sim.mismatch import LockstepMismatch
@@ -55,9 +55,9 @@ class ResultsUnreadable(RuntimeError):
     """A file of records is missing or not one."""
 
 
+_PARTS = (PAGING, SCHEDULING, BEAMS, PACKAGES, CHECKPOINTS)
 _FAILURES = (
     BuildFailed,
-    DiskBenchFailed,
     EngineBuildError,
     KernelError,
     KernelFailed,
@@ -67,6 +67,7 @@ _FAILURES = (
     PlaceAndRouteError,
     ResultsUnreadable,
     ToolMissing,
+    *(failure for part in _PARTS for failure in part.failures),
 )
 
 
@@ -196,24 +197,19 @@ def main(arguments: list[str] | None = None) -> int:
         command = " ".join([_COMMAND, *given])
         peers = _measure_peers(options.quick, seeds, command)
         results = with_ratios([*_measure_own(options.quick, seeds, command), *_with_totals(peers)])
-        paging = measure_paging(options.quick, command)
-        beams = measure_beams(options.quick, command)
-        packages = measure_packages(options.quick, command)
-        checkpoints = measure_checkpoints(options.quick, command)
+        others = [(part, part.measure(options.quick, command)) for part in _PARTS]
     except _FAILURES as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     _print_tables(results)
-    print_paging(paging)
-    print_beams(beams)
-    print_packages(packages)
-    print_checkpoints(checkpoints)
+    for part, records in others:
+        part.show(records)
     if not options.quick:
-        files = {"paging.json": paging, "beams.json": beams, "packages.json": packages, "checkpoints.json": checkpoints}
-        kept = {_OWN_PATH: results, _PEERS_PATH: peers, **{RESULTS_FOLDER / name: own for name, own in files.items()}}
-        for path, records in kept.items():
+        for path, records in ((_OWN_PATH, results), (_PEERS_PATH, peers)):
             write_results(path, records)
             print(f"written: benchmarks/results/{path.name}", file=sys.stderr)
+        for part, records in others:
+            part.keep(records)
     return engines.main(["--quick"] if options.quick else [])
 
 

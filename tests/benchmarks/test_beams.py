@@ -24,7 +24,7 @@ def test_all_stores_are_measured_on_the_same_beams(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(beams, "_BATCH", 1 << 16)
     monkeypatch.setattr(beams, "_ROUNDS", 1)
     monkeypatch.setattr(beams, "_SCRATCH", tmp_path)
-    results = beams.measure_beams(quick=True)
+    results = beams.measure_beams(quick=True, command="here")
     by_peer = {peer: {r.name for r in results if r.peer == peer} for peer in {r.peer for r in results}}
     assert by_peer[None] > by_peer["DuckDB"] == by_peer["SQLite, index after"]
     assert all(record.value > 0 for record in results)

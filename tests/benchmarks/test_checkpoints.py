@@ -5,7 +5,7 @@ from benchmarks.checkpoints import measure_checkpoints, print_checkpoints
 
 
 def test_every_figure_is_there(capsys: pytest.CaptureFixture[str]) -> None:
-    results = measure_checkpoints(quick=True)
+    results = measure_checkpoints(quick=True, command="here")
     values = {record.name: record.value for record in results}
     assert len(values) == len(results)
     assert values["travel.one_leaf.ticks"] == 10_000_006
