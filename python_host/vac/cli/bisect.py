@@ -23,13 +23,14 @@ def bisect(
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Find the first tick at which CONDITION holds, by bisection: it holds from some tick on to the end. With --first
-    all of the run is looked through; a condition over memory alone is asked only where that was written.
+    all of the run is looked through: a condition over memory alone is asked only where that was written, one over
+    numbers inside the engine (15 M ticks a second), any other in Python (10,000).
 
     Names: tick, pc, sp, rp, fp, stack, top, locals, local(n), status, trap, inputs, score, coherence, entropy, drift,
     u8(slot, offset), u16, u32, s32, text(slot, offset, length), at(pointer).
     Exits 0 when there is such a tick, 1 when there is none, 2 for bad input.
     """
-    from ..history.bisection import bisected
+    from ..history.bisection import bisected, compiled
     from ..history.bisection import first as find_first
     from ..history.expression import Expression
     from ..history.recorded import history_of
@@ -39,7 +40,8 @@ def bisect(
     with recording_errors():
         history = history_of(Recording(recording), engine)
         expression = Expression(condition)
-        with progress("ticks", history.last_tick) as show:
+        is_slow = first and compiled(history, expression) is None
+        with progress("ticks, asked in Python one by one" if is_slow else "ticks", history.last_tick) as show:
             tick = find_first(history, expression, show) if first else bisected(history, expression)
         found = info(history) if tick is not None else None
     if found is None:

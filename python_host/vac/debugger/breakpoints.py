@@ -9,6 +9,7 @@
 | `trap`, `halt`, `end` | where the machine trapped, halted, either |
 | `label N` | forwards behind, backwards before, an instruction whose value carries information-flow label N |
 | `mark`, `emit`, `join`, `refused` | before an instruction whose beam has that flag |
+| `when EXPRESSION` | where a Python expression over the state holds, as for `vac bisect` |
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..devices.device import REGISTERS
-from ..history.conditions import AnyOf, AtPc, AtTick, Condition, Ended, Flagged, Requested, Written
+from ..history.conditions import AnyOf, AtPc, AtTick, Condition, Ended, Flagged, Requested, Where, Written
+from ..history.errors import HistoryError
+from ..history.expression import Expression
 from ..isa.beam import BeamFlag
 from ..isa.limits import LABEL_BITS
 from ..isa.ports import SYSTEM_CALL_BY_NAME, Device
@@ -31,7 +34,10 @@ _FLAGS = {"mark": BeamFlag.MARK, "emit": BeamFlag.EMIT, "join": BeamFlag.JOIN, "
 _ENDS = {"trap": Status.TRAPPED, "halt": Status.HALTED, "end": None}
 MOST_WATCHED = 1 << 16
 """Bytes of one watched place."""
-_USAGE = "PLACE, tick N, write PLACE, read PLACE, event, trap, halt, end, label N, mark, emit, join, refused"
+_USAGE = (
+    "PLACE, tick N, write PLACE, read PLACE, access PLACE, event, trap, halt, end, label N, mark, emit, join, refused, "
+    "when EXPRESSION"
+)
 _KINDS = {kind.value: kind for kind in EventKind}
 DEVICE_KINDS = frozenset({EventKind.DEVICE_IN, EventKind.DEVICE_OUT})
 
@@ -91,9 +97,12 @@ def parse_breakpoint(words: list[str], places: Places) -> Breakpoint:
             raise DebuggerError(f"there are information-flow labels 0 to {LABEL_BITS - 1}")
         condition = Labelled(1 << label)
         return Breakpoint(text, condition, Before(condition))
-    _expect(
-        rest, 0, "PLACE, tick N, write PLACE, read PLACE, event, trap, halt, end, label N, mark, emit, join, refused"
-    )
+    if kind == "when" and rest:
+        try:
+            return _same(text, Where(Expression(" ".join(rest))))
+        except HistoryError as error:
+            raise DebuggerError(str(error)) from error
+    _expect(rest, 0, _USAGE)
     if kind in _FLAGS:
         return _same(text, Flagged(_FLAGS[kind]))
     if kind in _ENDS:

@@ -66,6 +66,11 @@ class FastMachine:
         self._count = c.c_size_t()
         self._stop = abi.CStop()
 
+    @property
+    def raw(self) -> tuple[c.CDLL, int]:
+        """The library and the machine's handle, for C that drives it. They last as long as this object."""
+        return self._library, self._handle
+
     # ---- the protocol ------------------------------------------------------------------------------------------
 
     def load(self, image: Image) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,12 @@ from .expression import Expression, Range
 from .history import History
 from .tracing import stores_overlapping
 
+if TYPE_CHECKING:
+    from .compiled_search import CompiledSearch
+
 Progress = Callable[[int], object]
+_COMPILING_ENGINES = ("fast", "jit")
+_PART_TICKS = 1 << 22
 
 
 def bisected(history: History, condition: Expression) -> int | None:
@@ -39,24 +45,50 @@ def first(history: History, condition: Expression, on_progress: Progress = lambd
     there then, or at the end.
 
     A condition that looks at nothing but memory is asked only where that memory may have been written; what the run
-    did not store to is passed over. Any other is asked at each tick. Raises HistoryError.
+    did not store to is passed over. Any other is compiled and asked inside the engine; one that says more than that
+    can is asked in Python at each tick. Raises HistoryError.
     """
     history.end()
     end = history.tick
-    tick = history.first_tick
+    tick, is_asked_in_python = history.first_tick, False
     while tick <= end:
         history.seek(tick)
         if condition.holds(history):
             return tick
-        if condition.reads_registers or not condition.ranges:
-            tick += 1
+        if not condition.reads_registers and condition.ranges:
+            found, tick = _by_memory(history, condition, tick, end, on_progress)
+            if found:
+                return tick
+        elif not is_asked_in_python and (search := compiled(history, condition)):
+            found_at = _in_parts(history, search, tick + 1, end, on_progress)
+            history.seek(end if found_at is None else found_at)
+            return found_at
+        else:
+            tick, is_asked_in_python = tick + 1, True
             if not tick & 1023:
                 on_progress(tick)
-            continue
-        found, tick = _by_memory(history, condition, tick, end, on_progress)
-        if found:
-            return tick
     history.seek(end)
+    return None
+
+
+def compiled(history: History, condition: Expression) -> CompiledSearch | None:
+    """None where the condition can only be asked in Python, or where the history is not visited on a fast engine."""
+    from .compiled_search import CompiledSearch, NotCompiled
+
+    if history.engine not in _COMPILING_ENGINES:
+        return None
+    try:
+        return CompiledSearch(history, condition)
+    except NotCompiled:
+        return None
+
+
+def _in_parts(history: History, search: CompiledSearch, first: int, last: int, on_progress: Progress) -> int | None:
+    for start in range(first, last + 1, _PART_TICKS):
+        on_progress(start)
+        found = search.first(history, start, min(last, start + _PART_TICKS - 1))
+        if found is not None:
+            return found
     return None
 
 

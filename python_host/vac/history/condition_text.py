@@ -7,15 +7,21 @@ from collections.abc import Mapping
 from ..isa.ports import SYSTEM_CALLS
 from ..machine.protocol import EventKind
 from ..machine.state import Status
-from .conditions import AtPc, AtTick, Condition, Ended, Requested, Written
+from .conditions import AtPc, AtTick, Condition, Ended, Requested, Where, Written
 from .errors import HistoryError
+from .expression import Expression
 
-FORMS = "tick:N, pc:ADDRESS, trap, halt, end, request, in:DEVICE, out:DEVICE, sys:CALL or write:SLOT:OFFSET[:LENGTH]"
+FORMS = (
+    "tick:N, pc:ADDRESS, trap, halt, end, request, in:DEVICE, out:DEVICE, sys:CALL, write:SLOT:OFFSET[:LENGTH] or "
+    "when:EXPRESSION"
+)
 
 
 def parse_condition(text: str, labels: Mapping[str, int] | None = None) -> Condition:
     """labels: addresses by name, for `pc:NAME`. Raises HistoryError for what is none of the forms."""
     word, *rest = text.split(":")
+    if word == "when" and rest:
+        return Where(Expression(text.partition(":")[2]))
     try:
         match word, rest:
             case "tick", [number]:

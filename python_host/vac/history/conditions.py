@@ -15,6 +15,7 @@ from ..machine.state import State, Status
 from .tracing import Beams
 
 if TYPE_CHECKING:
+    from .expression import Expression
     from .history import History
 
 _BACKWARDS = 1 << 20
@@ -232,6 +233,28 @@ class Holds:
                 return found
             last, span = start - 1, min(2 * span, 1 << 16)
         return None
+
+
+class Where:
+    """An expression over the state holds (`vac.history.expression`): asked inside the engine where it can be said in
+    C, else as `Holds` does."""
+
+    def __init__(self, expression: Expression) -> None:
+        self._expression = expression
+        self._search: tuple[History, Condition] | None = None
+
+    def _searching(self, history: History) -> Condition:
+        from .bisection import compiled
+
+        if self._search is None or self._search[0] is not history:
+            self._search = history, compiled(history, self._expression) or Holds(self._expression.holds)
+        return self._search[1]
+
+    def first(self, history: History, first: int, last: int) -> int | None:
+        return self._searching(history).first(history, first, last)
+
+    def last(self, history: History, first: int, last: int) -> int | None:
+        return self._searching(history).last(history, first, last)
 
 
 class AnyOf:

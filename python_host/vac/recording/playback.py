@@ -83,6 +83,10 @@ class Playback:
         """What a leaf holds now."""
         return self._leaves.leaf(slot, number)
 
+    def make_resident(self, slot: int, number: int) -> None:
+        """Puts a leaf into the machine, for whoever reads it there."""
+        self._leaves.make_resident([(slot, number, number)])
+
     def capture(self) -> Point:
         """Where the machine is now. Costs what was stored to since the last `capture` or `restore`."""
         memory, written = self._capture.take()
