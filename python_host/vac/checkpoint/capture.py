@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
-from ..host.residency import Residency
 from ..machine.protocol import Leaf, Machine
 from .memory_map import MemoryMap, key_of
 
@@ -17,6 +16,14 @@ class _KnowsChanges(Protocol):
     def mark_clean(self) -> None: ...
 
 
+class _Followed(Protocol):
+    """What of a `Residency` it takes to follow a memory."""
+
+    def leaf(self, slot: int, number: int) -> Leaf: ...
+
+    def take_departed(self) -> set[tuple[int, int]]: ...
+
+
 class MemoryCapture:
     """memory: what the machine's memory holds when this is made.
 
@@ -25,7 +32,7 @@ class MemoryCapture:
     no `StateCommitment` beside it: both count from `mark_clean`.
     """
 
-    def __init__(self, machine: Machine, residency: Residency, memory: MemoryMap) -> None:
+    def __init__(self, machine: Machine, residency: _Followed, memory: MemoryMap) -> None:
         self.memory = memory
         self._machine = machine
         self._residency = residency
