@@ -214,3 +214,8 @@ def test_an_export_is_a_store_and_holds_nothing_of_what_went(tmp_path: Path) -> 
     with JsonlStore(tmp_path / "all.jsonl", writable=False) as out:
         assert [batch.rows.tolist() for batch in out.batches("r")] == [rows.tolist() for rows in kept]
     assert orjson.loads((tmp_path / "all.jsonl").read_bytes().splitlines()[1])["run"] == "r"
+
+
+@pytest.mark.parametrize("before", [".", "..", "a..", "see:", "é"])
+def test_an_address_goes_whatever_stands_before_it(before: str) -> None:
+    assert "jo@example" not in redact_text(f"{before}jo@example.org", ["email"])[0]

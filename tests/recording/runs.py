@@ -34,6 +34,24 @@ spin:   addi    l3, l3, 3
 end:    get3
         halt
 """
+LARGE = """
+.memory 0x80000
+.frame 4
+again:  lit 0; lit32 100; lit 2; sys 0          # up to two bytes to 100
+        bz      s, end
+        lit32 100; ld32 s, s; set3
+        li      l1, 0
+        li      l2, 100
+fill:   addw    l1, l1, 4096                    # into each of a hundred pages what was there, and some more
+        ld32    l0, l1
+        add3    l0, l0, l3
+        add3    l0, l0, l2
+        st32    l1, l0
+        djnz    l2, fill
+        lit 0; lit32 100; lit 1; sys 1; drop
+        jmp     again
+end:    halt
+"""
 TEXT = bytes(range(65, 91)) + b"0123456789 and so on, to the end."
 SEGMENT_TICKS = 256
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.recording.runs import SEGMENT_TICKS, TEXT, busy_image, finished, fresh, program, recorded
+from tests.recording.runs import LARGE, SEGMENT_TICKS, TEXT, busy_image, finished, fresh, program, recorded
 
+from vac.assembler.assemble import assemble
 from vac.checkpoint.capture import MemoryCapture
 from vac.checkpoint.encoding import Checkpoint, decode_checkpoint, encode_checkpoint
 from vac.checkpoint.leaf_store import LeafStore
@@ -22,13 +23,14 @@ from vac.checkpoint.point import Point, moment_of
 from vac.host.input_log import InputLog, ReplayError
 from vac.machine.protocol import Answer, StopReason
 from vac.machine.state import Status
+from vac.memory.pager_spec import open_pager
 from vac.package.pack import Description, pack
 from vac.recording.bundle import encode_bundle, export_recording, import_recording
 from vac.recording.errors import RecordingError, ReplayMismatch
 from vac.recording.family import family, flattened, prune
 from vac.recording.input_log_file import encode_log
 from vac.recording.program import Program
-from vac.recording.recorder import place_host
+from vac.recording.recorder import Recorder, place_host
 from vac.recording.recording import Recording
 from vac.recording.replay import replay
 from vac.recording.segments import MAGIC, decode_segments, encode_segments
@@ -291,6 +293,40 @@ def test_a_fork_can_be_interrupted_and_resumed(tmp_path: Path, reference: Record
     recorder.close()
     parts = finished(resume_recording(Recording(tmp_path / "parts"), program(b"other text here"), fresh))
     assert facts(parts) == facts(whole)
+
+
+@pytest.mark.parametrize("tiers", ["ram", "lz4@16KiB,file:{}"])
+def test_a_machine_under_a_pager_is_recorded_resumed_and_forked(tmp_path: Path, tiers: str) -> None:
+    image, text = assemble(LARGE), TEXT[:12]
+    whole = recorded(tmp_path / "whole", text, image=image)
+    assert len(whole.segments) > 10
+
+    def paged() -> Program:
+        pager = open_pager(frames=20, page_size=4096, tiers=tiers.format(tmp_path / "pages"))
+        return replace(program(text, image), pager=pager)
+
+    def stopped(recorder: Recorder, given: Program, until: int = 1 << 60) -> Recording:
+        recorder.finish(recorder.run(until))
+        pager = given.pager
+        assert pager and recorder.host.memory.paged and recorder.host.memory.paged.statistics.evictions > 50
+        pager.close()
+        return Recording(recorder.recording.folder)
+
+    given = paged()
+    cut = stopped(start_recording(tmp_path / "cut", given, fresh, "fast", SEGMENT_TICKS), given, 1001)
+    for until in (2000, 1 << 60):
+        given = paged()
+        cut = stopped(resume_recording(cut, given, fresh), given, until)
+    assert facts(cut) == facts(whole)
+    assert replay(cut, fresh("golden")).is_end_checked
+
+    assert whole.about.end
+    at = whole.about.end.tick // 2
+    patches = [(1, 4096 * 50, b"dream")]
+    plain = finished(fork_recording(whole, at, tmp_path / "plain", program(b"xyz", image), fresh, patches), 1 << 60)
+    given = replace(paged(), source=b"xyz")
+    fork = stopped(fork_recording(cut, at, tmp_path / "fork", given, fresh, patches), given)
+    assert facts(fork) == facts(plain) and facts(fork)[2] != facts(whole)[2]
 
 
 def test_what_cannot_be_forked(tmp_path: Path, reference: Recording) -> None:

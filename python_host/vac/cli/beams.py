@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failure import fail, load_image, write_whole
+from .failure import fail, load_image
+from .redaction import read_redactor, tell_report, written_whole
 
 if TYPE_CHECKING:
     from ..beams.record import Events
@@ -224,30 +225,18 @@ def export(
 ) -> None:
     """Write events as JSON lines; the file is a store of its own."""
     from ..beams.export import export_jsonl
-    from ..beams.redaction.policy import Policy, Redactor
 
+    if report and not redact:
+        fail("--report needs --redact")
     with _failures():
-        redactor = None
-        if redact:
-            try:
-                redactor = Redactor(Policy.read(redact.read_bytes()))
-            except OSError as error:
-                fail(f"cannot read {str(redact)!r}: {error.strerror or error}")
+        redactor = read_redactor(redact) if redact else None
         with _opened(store) as opened:
             names = [run] if run is not None else [info.name for info in opened.runs()]
-            temporary = jsonl.with_name(jsonl.name + ".part")
-            try:
-                with temporary.open("wb") as file, _progress(f"export to {jsonl}") as progress:
-                    written = export_jsonl(opened, names, file, redactor, progress)
-                temporary.replace(jsonl)
-            except OSError as error:
-                fail(f"cannot write {str(jsonl)!r}: {error.strerror or error}")
-            finally:
-                temporary.unlink(missing_ok=True)
+            with written_whole(jsonl) as file, _progress(f"export to {jsonl}") as progress:
+                written = export_jsonl(opened, names, file, redactor, progress)
     typer.echo(f"{jsonl}: {written:,} events")
     if redactor:
-        content = json.dumps(redactor.report.to_json(), indent=1)
-        write_whole(report, content.encode() + b"\n") if report else typer.echo(content, err=True)
+        tell_report(redactor, report)
 
 
 @beams.command()

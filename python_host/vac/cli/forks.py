@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..engines.registry import ENGINES
 from .failure import fail
-from .record import NEVER, exit_code, in_words, machine_of, open_input, recording_errors, run_recorder, write_out
+from .paging_options import Frames, PageSize, Prefetch, Tiers
+from .progress import progress
+from .record import NEVER, exit_code, in_words, machine_of, open_input, paged, recording_errors, run_recorder, write_out
+from .redaction import read_redactor, tell_report, written_whole
+
+if TYPE_CHECKING:
+    from ..recording.recording import Recording
 
 
 def fork(
@@ -27,6 +33,10 @@ def fork(
     name: Annotated[str | None, typer.Option(help="Of the new run.")] = None,
     ticks: Annotated[int, typer.Option(help="Stop at this tick.", min=0, max=NEVER)] = NEVER,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
+    frames: Frames = None,
+    page_size: PageSize = None,
+    tiers: Tiers = None,
+    prefetch: Prefetch = True,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Run on from a tick of a recording with other input, or other memory, and record that.
@@ -38,10 +48,11 @@ def fork(
     from ..recording.start import fork_recording
 
     patches = [_patch(text) for text in patch or []]
-    with recording_errors(), open_input(input_file) as source:
+    with recording_errors(), open_input(input_file) as source, paged(frames, page_size, tiers, prefetch) as pager:
         parent = Recording(recording)
         given = Program.from_recording(parent)
-        given.source, given.sink, given.storage = source, write_out, storage or given.storage
+        given.source, given.sink, given.pager = source, write_out, pager
+        given.storage = storage or given.storage
         recorder = fork_recording(parent, at, output, given, lambda: machine_of(engine), patches, name)
         report = run_recorder(recorder, min(ticks, given.most_ticks or NEVER))
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
@@ -101,18 +112,53 @@ def _line(fields: dict[str, Any], depth: int) -> str:
 
 def export(
     recording: Annotated[Path, typer.Argument(help="Recording.", metavar="RUN")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", metavar="FILE.vacrun")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File to write: FILE.vacrun, or an account, FILE.jsonl.", metavar="FILE"),
+    ],
     checkpoints: Annotated[
         bool, typer.Option("--checkpoints", help="With all checkpoints, not the first alone.")
     ] = False,
+    redact: Annotated[
+        Path | None, typer.Option(help="Redaction policy, JSON; for an account only.", metavar="POLICY")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Where the report of what was taken out goes; else standard error.", metavar="OUT"),
+    ] = None,
 ) -> None:
-    """Write a recording as one file. The same recording always gives the same bytes."""
+    """Write a recording as one file, or an account of what came in and went out, which can be redacted.
+
+    A FILE.vacrun can be imported and replayed; the same recording always gives the same bytes. A FILE.jsonl holds
+    events, a store that `vac beams` opens; with --redact what the policy names is taken out of it, and reported.
+    """
     from ..recording.bundle import export_recording
     from ..recording.recording import Recording
 
+    is_account = output.suffix == ".jsonl"
+    if redact and not is_account:
+        fail("a recording without all of its input cannot be replayed: with --redact name a file that ends in .jsonl")
+    if report and not redact:
+        fail("--report needs --redact")
+    if checkpoints and is_account:
+        fail("--checkpoints: an account has none")
     with recording_errors():
-        length = export_recording(Recording(recording), output, checkpoints)
-    typer.echo(f"{output}: {length:,} bytes")
+        opened = Recording(recording)
+        if is_account:
+            _export_account(opened, output, redact, report)
+        else:
+            typer.echo(f"{output}: {export_recording(opened, output, checkpoints):,} bytes")
+
+
+def _export_account(recording: Recording, output: Path, redact: Path | None, report: Path | None) -> None:
+    from ..recording.account import write_account
+
+    redactor = read_redactor(redact) if redact else None
+    with written_whole(output) as file, progress("ticks", recording.known_tick) as show:
+        written = write_account(recording, machine_of("fast"), file, redactor, lambda tick, last: show(tick))
+    typer.echo(f"{output}: {written:,} events")
+    if redactor:
+        tell_report(redactor, report)
 
 
 def import_(

@@ -16,8 +16,10 @@ import typer
 from ..engines.registry import ENGINES, EngineError, create_machine
 from ..machine.protocol import Machine
 from .failure import fail
+from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
 
 if TYPE_CHECKING:
+    from ..memory.pager import Pager
     from ..recording.program import Program
     from ..recording.recorder import Recorder
 
@@ -48,6 +50,10 @@ def record(
     segment: Annotated[
         int, typer.Option(help="Digest and state root are kept every 2^N ticks.", min=8, max=40, metavar="N")
     ] = 22,
+    frames: Frames = None,
+    page_size: PageSize = None,
+    tiers: Tiers = None,
+    prefetch: Prefetch = True,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Run PROGRAM and record the run: console on standard input and output, report on standard error.
@@ -61,17 +67,17 @@ def record(
 
     if (resume is None) is (program is None) or (resume is None) is (output is None):
         fail("name a program and -o RUN, or --resume RUN")
-    with recording_errors(), open_input(input_file) as source:
+    with recording_errors(), open_input(input_file) as source, paged(frames, page_size, tiers, prefetch) as pager:
         if resume:
             recording = Recording(resume)
             given = Program.from_recording(recording)
-            given.source, given.sink = source, write_out
+            given.source, given.sink, given.pager = source, write_out, pager
             given.storage = storage or given.storage
             recorder = resume_recording(recording, given, lambda: machine_of(engine))
         else:
             assert program and output
             given = _given(program, seed, storage)
-            given.source, given.sink = source, write_out
+            given.source, given.sink, given.pager = source, write_out, pager
             recorder = start_recording(output, given, lambda: machine_of(engine), engine, 1 << segment)
         report = run_recorder(recorder, min(ticks, given.most_ticks or NEVER))
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
@@ -104,6 +110,7 @@ def recording_errors() -> Iterator[None]:
     from ..history.errors import HistoryError
     from ..host.input_log import InputLogError, ReplayError
     from ..machine.protocol import MachineError
+    from ..memory.errors import PagingError
     from ..package.errors import PackageError
     from ..recording.errors import RecordingError, ReplayMismatch
 
@@ -115,7 +122,7 @@ def recording_errors() -> Iterator[None]:
         fail(str(error), MISMATCH)
     except (CheckpointError, DeviceStateError, HistoryError, InputLogError, MachineError, RecordingError) as error:
         fail(str(error))
-    except (EngineError, PackageError) as error:
+    except (EngineError, PackageError, PagingError) as error:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'the file system'}: {error.strerror or error}")
@@ -131,6 +138,17 @@ def open_input(path: Path | None) -> Iterator[Any]:
         if path is None or error.filename != str(path):
             raise
         fail(f"cannot read {str(path)!r}: {error.strerror}")
+
+
+@contextmanager
+def paged(frames: int | None, page_size: str | None, tiers: str | None, prefetch: bool) -> Iterator[Pager | None]:
+    """The pager that the options ask for, closed at the end."""
+    pager = open_pager(frames, page_size, tiers, prefetch)
+    try:
+        yield pager
+    finally:
+        if pager:
+            close_pager(pager)
 
 
 def write_out(data: bytes) -> None:

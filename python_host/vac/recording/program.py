@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..host.input_log import InputLog
 from ..host.session import Host
 from ..image.image import Image
 from ..machine.protocol import Machine
+from ..memory.pager import Pager
 from ..package.package import Package
 from .errors import RecordingError
 from .recording import Recording
@@ -24,7 +25,8 @@ PACKAGE_FILE = "program.vac"
 @dataclass
 class Program:
     """What is run, with what its devices stand on. source, sink: of the console. storage: path of the bytes of device
-    0x30. seed: of `entropy_probe`; None for the package's, or 0. extra: goes to `Host` as it is."""
+    0x30. seed: of `entropy_probe`; None for the package's, or 0. pager: pages the memory of what runs, not of what is
+    played back."""
 
     image: Image
     package: Package | None = None
@@ -32,7 +34,7 @@ class Program:
     sink: Any = None
     storage: Path | None = None
     seed: int | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    pager: Pager | None = None
 
     @property
     def name(self) -> str:
@@ -78,15 +80,16 @@ class Program:
         storage cannot be read, PackageError where the package does not grant what is given."""
         source, sink = (b"", _nowhere) if replay else (self.source, self.sink or _nowhere)
         file = self.storage.open("rb") if self.storage else None
+        pager = None if replay else self.pager
         if self.package:
             from ..package.package_session import create_host
 
             files = {"storage": (file, False)} if file else {}
             context = DeviceContext(console_source=source, console_sink=sink, files=files)
-            return create_host(self.package, machine, context=context, seed=self.seed, replay=replay, **self.extra)
+            return create_host(self.package, machine, context=context, seed=self.seed, replay=replay, pager=pager)
         return Host(
             machine, self.image, console=Console(source, sink), storage=Storage(file) if file else None,
-            seed=self.seed or 0, replay=replay, **self.extra,
+            seed=self.seed or 0, replay=replay, pager=pager,
         )  # fmt: skip
 
 

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..checkpoint.point import Point, moment_of
-from ..isa import ports
-from ..isa.limits import DISPLACEMENT_MASK, LEAF_BITS, LEAF_BYTES, POINTER_DISPLACEMENT_BITS
-from ..isa.ports import CONSOLE_DATA, SYSTEM_CALLS
+from ..isa.ports import Device
 from ..machine.protocol import Event, EventKind, Machine, StopReason
 from .errors import ReplayMismatch
 from .input_log_file import chained
 from .playback import Playback
 from .recorder import agree
 from .recording import Recording
+from .request import call_name, is_console_data, let_out
 from .segments import Segment
 
 
@@ -108,16 +107,7 @@ class _Output:
         answer = self._playback.log[index].answer
         if answer.refused or answer.trap:
             return
-        if event.kind is EventKind.DEVICE_OUT and event.number == ports.Device.CONSOLE + CONSOLE_DATA:
+        if event.kind is EventKind.DEVICE_OUT and is_console_data(event):
             self._sink(bytes([event.arguments[0] & 0xFF]))
-        elif event.kind is EventKind.SYSTEM_CALL and SYSTEM_CALLS[event.number].name == "write":
-            device, pointer, length = event.arguments
-            if device == ports.Device.CONSOLE:
-                self._sink(self._read(pointer, length)[: answer.value])
-
-    def _read(self, pointer: int, length: int) -> bytes:
-        window = self._playback.machine.state().windows[pointer >> POINTER_DISPLACEMENT_BITS]
-        offset = window.base + (pointer & DISPLACEMENT_MASK)
-        numbers = range(offset >> LEAF_BITS, (offset + max(length, 1) - 1 >> LEAF_BITS) + 1)
-        data = b"".join(self._playback.leaf(window.slot, number).data for number in numbers)
-        return data[offset % LEAF_BYTES :][:length]
+        elif call_name(event) == "write" and event.arguments[0] == Device.CONSOLE:
+            self._sink(let_out(self._playback, event)[: answer.value])

@@ -35,7 +35,7 @@ REMOVED = "[redacted]"
 _REPLACED = ("container_id", "token")
 _LEFT_OUT = ("eid", "source", "lineage", "drift", "qscore", "sqi_after")
 _SEARCHED = {"cell_id", "container_id", "token", "result", "source", "lineage"}
-_VALUE_FIELDS = ("value", "aux")
+_VALUE_FIELDS = ("value", "aux", "data")
 
 
 def _known_field(path: str) -> str:
@@ -111,7 +111,7 @@ class Redactor:
         assert set(policy.patterns) <= PATTERNS.keys()
         self.policy = policy
         self.report = Report()
-        self._patterns: list[str] = list(dict.fromkeys(policy.patterns))
+        self.patterns: list[str] = list(dict.fromkeys(policy.patterns))
 
     def line(self, line: bytes) -> bytes | None:
         """JSON of a BeamEvent after redaction, again a BeamEvent; None where the whole event goes."""
@@ -126,7 +126,7 @@ class Redactor:
             return None
         for path in self.policy.fields:
             self._remove(event, path)
-        if self._patterns:
+        if self.patterns:
             for name in _SEARCHED & event.keys():
                 event[name] = self._searched(event[name], name)
             event["beam_id"] = beam_id(event["cell_id"], event["stage"], event["tick"])
@@ -179,7 +179,7 @@ class Redactor:
     def _searched(self, value: Any, path: str) -> Any:
         """The value with patterns replaced in its texts and in the keys of its objects."""
         if isinstance(value, str):
-            text, counts = redact_text(value, self._patterns)
+            text, counts = redact_text(value, self.patterns)
             for name, count in counts.items():
                 self.report.patterns[name, path] += count
             return text
