@@ -2,12 +2,14 @@
 
 ``python -m vac.campaigns.beam_crashes --kills 300``: a process takes beams into a store, commits and seals, and says
 after each commit how far it came. It is killed; the store is opened and must hold every beam that was said to be kept,
-whole and in order, and nothing else. Then the next process goes on with it.
+whole and in order, and nothing else. Then the next process goes on with it. What it did is written to
+``build/campaigns``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -227,10 +229,11 @@ def run_campaign(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 0, or 1 with one message on standard error."""
+    """Returns the exit status: 0 nothing was lost, 1 something was, 2 could not run."""
     parser = argparse.ArgumentParser(prog="python -m vac.campaigns.beam_crashes", description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="processes to kill, over all kinds of stores")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, default=Path("build/campaigns"), help="folder of the report")
     parser.add_argument("--writers", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--small", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -238,7 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
         serve_writers(options.small)
         return 0
     shrink_segments()
-    began = time.monotonic()
+    began, failure = time.monotonic(), None
+    outcomes: dict[str, dict[str, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         places = {"segments": str(Path(folder) / "store"), "jsonl": str(Path(folder) / "store.jsonl"),
                   "sqlite": f"sqlite:///{folder}/store.db"}  # fmt: skip
@@ -248,14 +252,24 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 outcome = run_campaign(name, kills, options.seed, on_progress=_progress(kind, kills))
             except CampaignFailed as error:
-                print(f"error: {kind}: {error} (seed {options.seed})", file=sys.stderr)
-                return 1
+                failure = f"{kind}: {error} (seed {options.seed})"
+                print(f"error: {failure}", file=sys.stderr)
+                break
+            outcomes[kind] = asdict(outcome)
             print(
                 f"{kind}: {outcome.kills} kills, {outcome.events:,} events all there, sealed {outcome.sealed} times, "
                 f"{outcome.repairs} torn ends cut"
             )
-    print(f"{time.monotonic() - began:.0f} s")
-    return 0
+    seconds = round(time.monotonic() - began, 1)
+    report = {"seed": options.seed, "stores": outcomes, "failure": failure, "seconds": seconds}
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "beam_crashes.json").write_text(json.dumps(report, indent=1) + "\n")
+    except OSError as error:
+        print(f"error: cannot write the report: {error}", file=sys.stderr)
+        return 2
+    print(f"{seconds:.0f} s")
+    return 1 if failure else 0
 
 
 def _progress(kind: str, kills: int) -> Callable[[int], None] | None:
