@@ -3,10 +3,13 @@
 import hashlib
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from vac.engines.registry import create_machine
+from vac.host.session import Host
 from vac.image.image import MAGIC, Image, ImageError, Segment, Window
 
 IMAGE = Image(0, 2, 4, (Segment(0, 0, 4, b"\x01\x01\x01\x02"),), ((0, Window(1, 0, 4096, 3)),), name="small")
@@ -38,3 +41,14 @@ def test_an_unchanged_header_loads() -> None:
 def test_a_wrong_field_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(ImageError):
         Image.from_bytes(with_header(**change))
+
+
+def test_memory_that_is_too_much_to_load_at_once_is_refused_before_it_is_made() -> None:
+    image = replace(IMAGE, segments=(*IMAGE.segments, Segment(1, 0, 1 << 32, b"")))
+    image.check()
+    for load in (image.leaves, lambda: create_machine("golden").load(image)):
+        with pytest.raises(ImageError, match="more than 256 MiB of memory"):
+            load()
+    host = Host(create_machine("fast"), image)
+    assert host.memory.leaf(1, (1 << 20) - 1).data == bytes(4096)
+    assert Segment(1, 5000, 0, b"").leaf_keys() == [] and Segment(1, 5000, 4096, b"").leaf_keys() == [(1, 1), (1, 2)]

@@ -119,7 +119,8 @@ class DenialLog:
         self.records: list[Denial] = []
         self.counts: Counter[tuple[str, str]] = Counter()
 
-    def add(self, denial: Denial) -> None:
+    def add(self, denial: Denial, count: int = 1) -> None:
+        """count: things that were denied together."""
         self.records.append(denial)
-        self.counts[denial.action, denial.resource] += 1
+        self.counts[denial.action, denial.resource] += count
         LOG.info("%s", denial)

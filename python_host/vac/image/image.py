@@ -29,6 +29,8 @@ from ..isa.limits import (
 )
 
 MAGIC = b"VACIMG\x00\x01"
+MOST_LEAVES = 1 << 16
+"""That `Image.leaves` gives: 256 MiB."""
 _DIGEST_BYTES = 32
 
 
@@ -80,8 +82,13 @@ class Segment:
 
     def leaf_keys(self) -> list[tuple[int, int]]:
         """(slot, leaf number) of each leaf of which the segment holds a byte."""
+        return [(self.slot, number) for number in self.leaf_range]
+
+    @property
+    def leaf_range(self) -> range:
+        """Numbers of these leaves."""
         end = self.offset + self.length if self.length else 0
-        return [(self.slot, number) for number in range(self.offset >> LEAF_BITS, -(-end // LEAF_BYTES))]
+        return range(self.offset >> LEAF_BITS, -(-end // LEAF_BYTES))
 
 
 @dataclass(frozen=True)
@@ -149,11 +156,18 @@ class Image:
         return bytes(code)
 
     def leaves(self) -> dict[tuple[int, int], bytes]:
-        """Initial memory as 4 KiB leaves, by (slot, leaf number); every leaf that a segment touches is there."""
+        """Initial memory as 4 KiB leaves, by (slot, leaf number); every leaf that a segment touches is there.
+
+        Raises ImageError where these are more than MOST_LEAVES: a `Host` gives an engine only what it asks for.
+        """
+        if sum(len(segment.leaf_range) for segment in self.segments) > MOST_LEAVES:
+            raise ImageError(
+                f"the image has more than {MOST_LEAVES * LEAF_BYTES >> 20} MiB of memory, too much to load all of it at "
+                "once; run it by a Host"
+            )
         leaves: dict[tuple[int, int], bytearray] = {}
         for segment in self.segments:
-            end = segment.offset + segment.length
-            for number in range(segment.offset >> LEAF_BITS, (end + LEAF_BYTES - 1) >> LEAF_BITS):
+            for number in segment.leaf_range:
                 leaf = leaves.setdefault((segment.slot, number), bytearray(LEAF_BYTES))
                 start = number << LEAF_BITS
                 first = max(start, segment.offset)
