@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .export_policy import export_gates, tell_withheld
 from .failure import fail, load_image
 from .redaction import read_redactor, tell_report, written_whole
 
@@ -222,19 +223,28 @@ def export(
         Path | None,
         typer.Option(help="Where the report of what was taken out goes; else standard error.", metavar="OUT"),
     ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Policies in Cedar, asked `export` of each event.", metavar="FILE")
+    ] = None,
+    package: Annotated[Path | None, typer.Option(help="Package whose policy is asked.", metavar="PACKAGE")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="NAME=BIT: names a label for --policy.")] = None,
+    quota_class: Annotated[str | None, typer.Option("--class", help="Quota class that the policy is told.")] = None,
 ) -> None:
-    """Write events as JSON lines; the file is a store of its own."""
+    """Write events as JSON lines; the file is a store of its own. What a policy keeps back is left out, and said."""
     from ..beams.export import export_jsonl
+    from ..host.guard import DenialLog
 
     if report and not redact:
         fail("--report needs --redact")
     with _failures():
-        redactor = read_redactor(redact) if redact else None
+        redactor, denials = read_redactor(redact) if redact else None, DenialLog()
+        gate_of = export_gates(policy, package, label or [], quota_class, denials)
         with _opened(store) as opened:
             names = [run] if run is not None else [info.name for info in opened.runs()]
             with written_whole(jsonl) as file, _progress(f"export to {jsonl}") as progress:
-                written = export_jsonl(opened, names, file, redactor, progress)
+                written = export_jsonl(opened, names, file, redactor, progress, gate_of)
     typer.echo(f"{jsonl}: {written:,} events")
+    tell_withheld(denials)
     if redactor:
         tell_report(redactor, report)
 
