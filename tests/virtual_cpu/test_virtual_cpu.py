@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from vac.assembler.diagnostics import AssemblyErrors
 from vac.contracts.cpu_instruction import CpuInstruction
+from vac.engines.registry import ENGINES as ENGINES_BY_NAME
 from vac.image.verifier import verify
+from vac.isa.beam import BEAM_BYTES
+from vac.machine.protocol import MachineError
 from vac.virtual_cpu.execution import VirtualCpu, VirtualCpuError
 from vac.virtual_cpu.operations import OPERATIONS
 from vac.virtual_cpu.program import Address, Register, Text, parse
@@ -29,13 +32,55 @@ def run(text: str, engine: str = "golden") -> tuple[VirtualCpu, str]:
     return cpu, output.decode()
 
 
-@pytest.mark.parametrize("engine", ["golden", "fast"])
-def test_the_reference_program_prints_thirty(engine: str) -> None:
-    output = bytearray()
-    cpu = VirtualCpu(translate_file(REFERENCE), sink=output.extend, engine=engine)
+EXAMPLE = "LOAD R1, 10\nLOAD R2, 20\nADD R3, R1, R2\nSTORE R3, 100\nPRINT R3\nHALT\n"
+ENGINES = [name for name in ENGINES_BY_NAME if name != "board"]
+
+
+@pytest.fixture(scope="module")
+def golden_digest() -> int | None:
+    cpu = VirtualCpu(translate(EXAMPLE), engine="golden")
     cpu.run()
+    return cpu.host.machine.state().digest
+
+
+@pytest.mark.parametrize("has_beams", [False, True])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_reference_program_prints_thirty(engine: str, has_beams: bool, golden_digest: int) -> None:
+    """As the user wrote it, in compatibility mode and with a beam for each instruction."""
+    assert REFERENCE.read_text() == EXAMPLE
+    output = bytearray()
+    cpu = VirtualCpu(translate(EXAMPLE), sink=output.extend, engine=engine)
+    if has_beams:
+        beams = [(beam.operation, beam.ip, beam.registers["R3"]) for beam in cpu.steps()]
+        names = [line.split()[0] for line in EXAMPLE.splitlines()]
+        assert beams == list(zip(names, range(6), [0, 0, 30, 30, 30, 30], strict=True))
+    else:
+        cpu.run()
     assert output == b"30\n" and cpu.memory(100) == 30
     assert [cpu.registers[name] for name in ("R1", "R2", "R3", "R4")] == [10, 20, 30, 0]
+    assert cpu.host.machine.state().digest == golden_digest
+
+
+def test_compatibility_mode_keeps_no_beams() -> None:
+    cpu = VirtualCpu(translate(EXAMPLE), engine="fast")
+    cpu.run()
+    with pytest.raises(MachineError, match="no beams"):
+        cpu.host.machine.drain_beams()
+
+
+@pytest.mark.parametrize("engine", ["golden", "jit"])
+def test_the_command_runs_it_with_beams_and_without(engine: str, tmp_path: Path) -> None:
+    path, beams = tmp_path / "program.vcpu", tmp_path / "beams"
+    path.write_text(EXAMPLE)
+    command = [sys.executable, "-c", "from vac.cli import main; main()", "run", str(path), "--engine", engine, "--json"]
+    plain, kept = (
+        subprocess.run([*command, *more], capture_output=True, check=False) for more in ([], ["--beams", str(beams)])
+    )
+    for done in (plain, kept):
+        assert (done.returncode, done.stdout) == (0, b"30\n"), done.stderr
+    reports = [json.loads(done.stderr) for done in (plain, kept)]
+    assert reports[0]["digest"] == reports[1]["digest"]
+    assert beams.stat().st_size == BEAM_BYTES * reports[1]["ticks"]
 
 
 def test_every_instruction_is_a_beam() -> None:
@@ -232,7 +277,7 @@ PROGRAMS = st.lists(LINES, min_size=LENGTH, max_size=LENGTH)
 SEEDS = st.lists(NUMBER, min_size=5, max_size=5)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(PROGRAMS, SEEDS, st.booleans())
 def test_the_machine_does_as_the_interpreter(lines: list[str], seeds: list[str], has_return: bool) -> None:
     registers = ["R0", "R1", "R2", "R14", "R15"]
@@ -272,9 +317,3 @@ def test_the_machine_does_as_the_interpreter(lines: list[str], seeds: list[str],
     assert output.decode() == interpreter.output
     for cell, value in interpreter.memory.items():
         assert cpu.memory(cell) == value
-
-
-def test_the_command_runs_it() -> None:
-    command = [sys.executable, "-c", "from vac.cli import main; main()", "run", str(REFERENCE)]
-    done = subprocess.run(command, capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (0, b"30\n"), done.stderr

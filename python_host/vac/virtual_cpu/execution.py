@@ -42,7 +42,7 @@ class VirtualCpu:
     ) -> None:
         self.translation = translation
         self.container_id = container_id
-        machine = create_machine(engine)
+        machine = create_machine(engine, keeps_beams=False)  # those of the machine; `steps` makes its own
         self.host = Host(machine, translation.image, console=Console(source, sink), **host_options)
 
     @property
