@@ -49,7 +49,7 @@ verify: setup  ## long campaigns: random programs, paging over S3, scheduling, f
 	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)
 	$(PY) -m vac_hdl.reproduce --board "$(BOARD)"
 
-bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=...]
+bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=--place]
 	@$(PIP) install "$$(grep -o 'pywasm3==[0-9.]*' pyproject.toml)" 2>/dev/null || echo "make: wasm3 could not be compiled: it is left out"
 	$(PY) -m benchmarks.run $(ARGS)
 

@@ -4,7 +4,6 @@ Every figure is VAC's ticks of a kernel divided by the thread's processor second
 runs in one process, so that all compare. Writes `benchmarks/results/engines.json`.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,8 +15,9 @@ from benchmarks import naive_loop
 from benchmarks.engines_python import PYTHON_KERNELS
 from benchmarks.engines_unicorn import unicorn_seconds
 from benchmarks.engines_wasm import WasmKernel, on_wasm3, on_wasmtime
+from benchmarks.measurement import Measurement
 from benchmarks.progress import step
-from benchmarks.results import RESULTS_FOLDER, Result, with_ratios, write_results
+from benchmarks.results import Result, with_ratios
 from benchmarks.workloads import DATA_BYTES, WORKLOADS, Workload
 from vac.assembler.assemble import assemble
 from vac.fast.machine import FastMachine, Trace
@@ -26,7 +26,6 @@ from vac.isa.limits import LEAF_BYTES
 from vac.jit.machine import JitMachine
 from vac.machine.protocol import Leaf, StopReason
 
-_COMMAND = "python -m benchmarks.engines"
 _KERNELS_FOLDER = Path(__file__).resolve().parents[1] / "firmware" / "kernels"
 _DATA_SLOT = 1
 _FOR_EVER = 1 << 60
@@ -220,26 +219,22 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit status: 0, or 1 with one message on standard error."""
-    parser = argparse.ArgumentParser(prog=_COMMAND, description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions; writes no file")
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser.parse_args(given)
-    try:
-        results = measure(3 if options.quick else 15, " ".join([_COMMAND, *given]))
-    except (Wrong, RuntimeError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+def measure_engines(quick: bool, command: str) -> list[Result]:
+    """All records. quick: fewer repetitions. Raises as `measure`."""
+    return measure(3 if quick else 15, command)
+
+
+def print_engines(results: Sequence[Result]) -> None:
+    """The table, and what many machines reach."""
     Console().print(markdown(results), highlight=False, markup=False)
     for record in results:
         if record.name.startswith("many."):
             print(f"{record.name}: {record.value:.2f} {record.unit}")
-    if not options.quick:
-        write_results(RESULTS_FOLDER / "engines.json", results)
-        print("written: benchmarks/results/engines.json", file=sys.stderr)
-    return 0
 
+
+ENGINES = Measurement(
+    "engines", __doc__, "fewer repetitions", measure_engines, print_engines, (Wrong, RuntimeError, ImportError)
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ENGINES.main())

@@ -1,4 +1,4 @@
-"""Measures VAC itself: kernels on the Verilated core, lockstep, and the fast engine.
+"""Measures VAC's core itself: kernels under Verilator, and lockstep.
 
 Speeds are by processor time, as the peers' are: what else the machine does must not count.
 """
@@ -6,29 +6,31 @@ Speeds are by processor time, as the peers' are: what else the machine does must
 import time
 from pathlib import Path
 from statistics import mean
+from tempfile import TemporaryDirectory
 
-from benchmarks import naive_loop
 from benchmarks.peers.measure import MEAN
 from benchmarks.progress import step
 from benchmarks.results import Result
 from benchmarks.workloads import DATA_BYTES, WORKLOADS, Workload
-from vac.assembler.assemble import assemble
-from vac.fast.machine import FastMachine, Trace
+from vac.assembler.assemble import assemble, assemble_file
 from vac.image.image import Image
 from vac.isa.limits import LEAF_BYTES
 from vac.machine.protocol import Leaf, Machine, StopReason
+from vac_sim.bench.job import Job
+from vac_sim.bench.runner import run_bench
+from vac_sim.disturbance import Disturbance
 from vac_sim.engine import RtlMachine, RtlOptions
 from vac_sim.lockstep import LockstepMachine
 from vac_sim.reference import create_reference
 
-KERNELS_FOLDER = Path(__file__).resolve().parents[1] / "firmware" / "kernels"
+_ROOT = Path(__file__).resolve().parents[1]
+KERNELS_FOLDER = _ROOT / "firmware" / "kernels"
+_DEMO, _DEMO_INPUT = _ROOT / "firmware" / "demos" / "crc32_file.vasm", _ROOT / "LICENSE"
 TOTAL = "total"
 """Stands for a kernel's name in records of all four run one after the other."""
-NAIVE = "Python, one dict a beam"
 
 _DATA_SLOT = 1
 _TICK_LIMIT = 1 << 40
-_TRACES = {"fast_plain": Trace.NOTHING, "fast_digested": Trace.DIGEST, "fast_beams": Trace.BEAMS}
 
 
 class KernelFailed(RuntimeError):
@@ -76,7 +78,7 @@ def on_rtl(command: str) -> list[Result]:
     Raises KernelFailed; ToolMissing or BuildFailed where the model cannot be built.
     """
     results: list[Result] = []
-    ratios, speeds, all_cycles = [], [], 0
+    ratios, speeds, all_cycles, all_ticks = [], [], 0, 0
     machine = RtlMachine(RtlOptions(keeps_beams=False))
     for workload in WORKLOADS:
         _load(machine, _image(workload), workload)
@@ -84,19 +86,28 @@ def on_rtl(command: str) -> list[Result]:
         with step(f"{workload.name} on the Verilated core"):
             seconds = _run(machine, workload, "the Verilated core")
         cycles = machine.cycles - before
-        all_cycles += cycles
+        ticks = machine.state().tick
+        all_cycles, all_ticks = all_cycles + cycles, all_ticks + ticks
         ratios.append(cycles / workload.reference_instructions)
         speeds.append(cycles / seconds / 1e6)
         results += [
-            Result(f"{workload.name}.ticks", machine.state().tick, "ticks", None, command),
+            Result(f"{workload.name}.ticks", ticks, "ticks", None, command),
+            Result(
+                f"{workload.name}.ticks_per_rv_instruction",
+                ticks / workload.reference_instructions,
+                "ticks",
+                None,
+                command,
+            ),
             Result(f"{workload.name}.cycles", cycles, "cycles", None, command),
             Result(f"{workload.name}.cycles_per_rv_instruction", ratios[-1], "cycles", None, command),
         ]
-    total = all_cycles / sum(workload.reference_instructions for workload in WORKLOADS)
+    instructions = sum(workload.reference_instructions for workload in WORKLOADS)
     return [
         *results,
         Result(f"{MEAN}.cycles_per_rv_instruction", mean(ratios), "cycles", None, command),
-        Result(f"{TOTAL}.cycles_per_rv_instruction", total, "cycles", None, command),
+        Result(f"{TOTAL}.ticks_per_rv_instruction", all_ticks / instructions, "ticks", None, command),
+        Result(f"{TOTAL}.cycles_per_rv_instruction", all_cycles / instructions, "cycles", None, command),
         Result("simulation.speed", max(speeds), "Mcycles/s", None, command),
     ]
 
@@ -121,29 +132,15 @@ def in_lockstep(quick: bool, command: str) -> list[Result]:
     return results
 
 
-def on_fast_engine(quick: bool, command: str) -> list[Result]:
-    """Speed of the fast engine on each kernel with nothing traced, beams digested, and beams kept; best of many runs.
+def under_cocotb(command: str) -> list[Result]:
+    """Instructions compared a processor second as `make sim` compares them: through cocotb, with the host's devices.
 
-    The naive loop's record stands beside fib with beams kept. Raises KernelFailed, EngineBuildError.
+    Raises BenchFailed, ToolMissing, BuildFailed.
     """
-    results = []
-    for name, trace in _TRACES.items():
-        machine = FastMachine(trace)
-        ticks, best_seconds = 0, 0.0
-        for workload in WORKLOADS:
-            image, best = _image(workload), float("inf")
-            for _ in range(3 if quick else 15):
-                _load(machine, image, workload)
-                best = min(best, _run(machine, workload, "the fast engine"))
-            done = machine.state().tick
-            results.append(Result(f"{workload.name}.{name}", done / best / 1e9, "G ticks/s", None, command))
-            ticks, best_seconds = ticks + done, best_seconds + best
-        results.append(Result(f"{TOTAL}.{name}", ticks / best_seconds / 1e9, "G ticks/s", None, command))
-
-    fib = next(workload for workload in WORKLOADS if workload.name == "fib")
-    begun = time.process_time()
-    (value,), beams = naive_loop.run(_image(fib), fib, 1 << 60)
-    seconds = time.process_time() - begun
-    if value != fib.result:
-        raise KernelFailed(f"fib in the naive loop: computed {value:#x}, not {fib.result:#x}")
-    return [*results, Result("fib.fast_beams", len(beams) / seconds / 1e9, "G ticks/s", NAIVE, command)]
+    with TemporaryDirectory() as folder:
+        image = Path(folder) / "program.vacimg"
+        assemble_file(_DEMO).save(image)
+        job = Job(str(image), str(_DEMO_INPUT), "fast", _TICK_LIMIT, folder, Disturbance(slice_ticks=1 << 16))
+        with step(f"{_DEMO.name} under cocotb"):
+            done = run_bench(job)
+    return [Result("lockstep.cocotb", done.counts["compared"] / done.seconds, "instructions/s", None, command)]

@@ -113,6 +113,19 @@ def with_ratios(results: Iterable[Result]) -> list[Result]:
     ]
 
 
+class ResultsUnreadable(RuntimeError):
+    """A file of records is missing or not one."""
+
+
+def read_results(path: Path) -> list[Result]:
+    """Records that `write_results` wrote. Raises ResultsUnreadable."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return [Result(**{**row, "machine": Machine(**row["machine"])}) for row in rows]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ResultsUnreadable(f"cannot read benchmarks/results/{path.name}: {error}") from error
+
+
 def write_results(path: Path, results: Iterable[Result]) -> None:
     """Write records as a JSON list of {name, value, unit, peer, ratio, command, machine}.
 

@@ -1,38 +1,15 @@
-"""Measures the peer cores: cycles of each kernel, simulation speed, area and Fmax."""
+"""Measures the peer cores: cycles of each kernel, and simulation speed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import mean
 
 from benchmarks.peers import simulation
-from benchmarks.peers.cores import MEMORY_UP5K, PEERS, SERV, PeerCore
-from benchmarks.place_and_route import SEEDS, PnrResult, ecp5, ice40_up5k
+from benchmarks.peers.cores import PEERS, SERV, PeerCore
 from benchmarks.results import Result
 from benchmarks.riscv_kernels import KernelCode
 from benchmarks.workloads import WORKLOADS, Workload
 
 MEAN = "mean"
 """Stands for a kernel's name in records that average the four of them."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What to measure.
-
-    Attributes
-    ----------
-    cores: which peers
-    simulate: run the kernels
-    place: synthesise, place and route
-    quick: SERV, which takes about fifty cycles an instruction, runs `fib` alone
-    seeds: seeds of the placer
-    """
-
-    cores: Sequence[PeerCore] = PEERS
-    simulate: bool = True
-    place: bool = True
-    quick: bool = False
-    seeds: Sequence[int] = SEEDS
 
 
 def _kernels_of(core: PeerCore, quick: bool) -> list[Workload]:
@@ -78,46 +55,9 @@ def retired_instructions(kernels: KernelCode, command: str) -> list[Result]:
     return results
 
 
-def placed(core: PeerCore, seeds: Sequence[int], command: str) -> list[Result]:
-    """Records of area and median Fmax of one core with its 8 KiB memory on both devices. Raises as `ecp5`."""
-    on_ecp5 = ecp5(core.sources(), "peer_top", seeds, parameters=core.parameters, label=core.name)
-    on_up5k = ice40_up5k(core.sources(MEMORY_UP5K), "peer_top", seeds, parameters=core.parameters, label=core.name)
-    return [*area_records("ecp5", on_ecp5, core.name, command), *area_records("up5k", on_up5k, core.name, command)]
-
-
-def area_records(device: str, result: PnrResult, peer: str | None, command: str) -> list[Result]:
-    """One record for each figure of a placed design; `peer` is None for VAC's core."""
-    cells = [("comb", result.comb), ("ff", result.ff), ("bram", result.bram), ("spram", result.spram)]
-    records = [
-        Result(f"{device}.{name}", count, "cells", peer, command) for name, count in [*cells, ("dsp", result.dsp)]
-    ]
-    return [*records, Result(f"{device}.fmax", result.median, "MHz", peer, command)]
-
-
-def time_per_instruction(results: Sequence[Result], peer: str | None, command: str) -> list[Result]:
-    """Records of ns per RV instruction for equal work on each device, from the mean cycles and the Fmax in `results`.
-
-    Empty where either is not there.
-    """
-    figures = {result.name: result.value for result in results if result.peer == peer}
-    cycles = figures.get(f"{MEAN}.cycles_per_rv_instruction")
-    records = []
-    for device in ("ecp5", "up5k"):
-        fmax = figures.get(f"{device}.fmax")
-        if cycles is not None and fmax is not None:
-            records.append(Result(f"{device}.ns_per_rv_instruction", cycles / fmax * 1000, "ns", peer, command))
-    return records
-
-
-def measure(selection: Selection, kernels: KernelCode, command: str) -> list[Result]:
-    """All records of the selected peers, in the order of `selection.cores`."""
-    results: list[Result] = []
-    if selection.simulate:
-        results += retired_instructions(kernels, command)
-    for core in selection.cores:
-        if selection.simulate:
-            results += simulated(core, kernels, selection.quick, command)
-        if selection.place:
-            results += placed(core, selection.seeds, command)
-            results += time_per_instruction(results, core.name, command)
+def measure_peers(quick: bool, kernels: KernelCode, command: str) -> list[Result]:
+    """All records of the peers. quick: SERV, which takes about fifty cycles an instruction, runs `fib` alone."""
+    results = retired_instructions(kernels, command)
+    for core in PEERS:
+        results += simulated(core, kernels, quick, command)
     return results

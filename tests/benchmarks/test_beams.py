@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.results import RESULTS_FOLDER
-from benchmarks.run import read_results
+from benchmarks.results import RESULTS_FOLDER, read_results
 
 from benchmarks import beams
 from vac.beams.cell import Space

@@ -9,8 +9,7 @@ from benchmarks.engines import markdown
 from benchmarks.engines_python import PYTHON_KERNELS
 from benchmarks.engines_unicorn import unicorn_seconds
 from benchmarks.engines_wasm import on_wasmtime, source
-from benchmarks.results import RESULTS_FOLDER
-from benchmarks.run import read_results
+from benchmarks.results import RESULTS_FOLDER, read_results
 from benchmarks.workloads import WORKLOADS, Workload
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
