@@ -37,6 +37,34 @@ again:  shli other, state, 13
         halt
 """
 
+LABELLED = """
+# Joins label sets, stores what carries them among three leaves, and loads what others have left there.
+.labels
+.memory 12288
+.frame 5
+.local state, other, left, pointer, step
+        let state, {seed}
+        let left, 25
+        let step, 4096
+        get left; get state; join; set other
+again:  shli other, state, 13
+        xor3 state, state, other
+        shrui other, state, 17
+        xor3 state, state, other
+        let pointer, 0x1ffc
+        and3 pointer, pointer, state
+        get other; get left; join; set other
+        st32 pointer, other
+        ld32 other, pointer
+        add3 pointer, pointer, step
+        ld32 other, pointer
+        add3 state, state, other
+        djnz left, again
+        get state
+        emit
+        halt
+"""
+
 CALM = """
 .frame 1
 .local left
