@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.disks import mounted, remount
 
 from vac.beams.errors import (
     BeamStoreError,
@@ -237,19 +237,6 @@ def test_no_room_to_seal(tmp_path: Path) -> None:
         assert store.seal(RUN) == 9000 and check(store, 9000) == 9000
 
 
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """A file system in memory; skips the test where none may be mounted."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"no file system may be mounted here: {done.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_a_full_disk(tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", "size=2m") as disk:
         kept = 0
@@ -263,6 +250,12 @@ def test_a_full_disk(tmp_path: Path) -> None:
             assert check(reader, kept) == kept
         with SegmentStore(disk / "store") as store:
             assert check(store, kept) == kept
+            with pytest.raises(StoreFull, match="make room"):
+                store.seal(RUN)
+            assert check(store, kept) == kept
+            remount(disk, "size=8m")
+            ingest(store, 5000)
+            assert store.seal(RUN) == kept + 5000 and check(store, kept) == kept + 5000
 
 
 def test_a_read_only_disk(tmp_path: Path) -> None:
@@ -271,9 +264,7 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
             with open_store(name_of(kind, disk)) as store:
                 ingest(store, 1000)
                 store.commit()
-        done = subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"the file system cannot be made read-only: {done.stderr.strip()}")
+        remount(disk, "ro")
         for kind in KILLS:
             with open_store(name_of(kind, disk), writable=False) as reader:
                 assert check(reader, 1000) == 1000

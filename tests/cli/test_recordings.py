@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.disks import mounted, remount
 from typer.testing import CliRunner
 
 from vac.cli import app
+from vac.recording.bundle import export_recording
+from vac.recording.recording import Recording
 
 VAC = [sys.executable, "-c", "from vac.cli import main; main()"]
 ECHO = """
@@ -152,9 +155,48 @@ def test_bad_input_is_told_without_a_traceback(folder: Path, monkeypatch: pytest
     assert b"parts from the recording" in done.stderr
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_folder_that_cannot_be_written(folder: Path) -> None:
-    (folder / "closed").mkdir(mode=0o555)
-    done = vac(folder, "record", "echo.vasm", "-o", "closed/run")
-    assert done.returncode == 2
-    assert b"cannot make the recording" in done.stderr
+@pytest.fixture
+def carried(folder: Path) -> Path:
+    """The same folder with a recording, a file of it, and input."""
+    (folder / "text").write_bytes(b"ab")
+    assert vac(folder, "record", "echo.vasm", "-o", "run", "--input", "text").returncode == 0
+    export_recording(Recording(folder / "run"), folder / "run.vacrun")
+    return folder
+
+
+WRITING = [
+    ("record", "echo.vasm", "--input", "text", "-o", "disk/run"),
+    ("fork", "run", "--at", "5", "--input", "text", "-o", "disk/fork"),
+    ("import", "run.vacrun", "-o", "disk/copy"),
+    ("export", "run", "-o", "disk/run.vacrun"),
+    ("export", "run", "-o", "disk/run.jsonl"),
+    ("pack", "echo.vasm", "-o", "disk/echo.vac"),
+]
+
+
+def refused(arguments: tuple[str, ...], reason: str) -> None:
+    done = CliRunner().invoke(app, [*arguments])
+    assert done.exit_code == 2 and reason in done.output, (arguments, done.output)
+
+
+def test_a_folder_that_cannot_be_written(carried: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(carried)
+    with mounted(carried / "disk", "size=64k") as disk:
+        remount(disk, "ro")
+        for arguments in WRITING:
+            refused(arguments, "Read-only file system")
+        assert list(disk.iterdir()) == []
+
+
+def test_a_disk_that_is_full(carried: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(carried)
+    with mounted(carried / "disk", "size=8k") as disk:
+        (disk / "other").write_bytes(bytes(8192))
+        for arguments in WRITING:
+            refused(arguments, "No space left on device")
+            remount(disk, "size=1m")
+            assert CliRunner().invoke(app, [*arguments]).exit_code == 0, arguments
+            for path in [path for path in disk.iterdir() if path.name != "other"]:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            remount(disk, "size=8k")
+        assert [path.name for path in disk.iterdir()] == ["other"]
