@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import NoReturn
 
 import pytest
 from tests.disks import mounted, remount
 from typer.testing import CliRunner
 
-from vac.cli import app
+from vac.cli import app, main
 from vac.recording.bundle import export_recording
 from vac.recording.recording import Recording
 
@@ -32,7 +36,39 @@ end:    halt
 
 
 def vac(folder: Path, *arguments: str, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*VAC, *arguments], cwd=folder, input=text, capture_output=True)
+    """The command in a process of its own, which has everything loaded already."""
+    with TemporaryFile() as given, TemporaryFile() as output, TemporaryFile() as errors:
+        given.write(text)
+        given.seek(0)
+        pid = os.fork()
+        if not pid:
+            _become_the_command(folder, arguments, [given.fileno(), output.fileno(), errors.fileno()])
+        _, status = os.waitpid(pid, 0)
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(
+            arguments, os.waitstatus_to_exitcode(status), output.read(), errors.read()
+        )  # fmt: skip
+
+
+def _become_the_command(folder: Path, arguments: tuple[str, ...], files: list[int]) -> NoReturn:
+    code: object = 1
+    try:
+        os.chdir(folder)
+        for number, file in enumerate(files):
+            os.dup2(file, number)
+        # They stay open until the process ends.
+        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+        sys.argv = ["vac", *arguments]
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
 
 
 @pytest.fixture
