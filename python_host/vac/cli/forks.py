@@ -75,10 +75,15 @@ def runs(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """List the recordings in a folder, forks under what they were forked from."""
+    """List the recordings in a folder, forks under what they were forked from.
+
+    Exits 0, 2 where there is no such folder or run, or one is damaged.
+    """
     from ..recording.family import family, flattened
     from ..recording.family import prune as remove
 
+    if not folder.is_dir():
+        fail(f"{str(folder)!r} is no folder")
     with recording_errors():
         found = list(flattened(family(folder)))
         if prune is not None:
@@ -131,6 +136,7 @@ def export(
 
     A FILE.vacrun can be imported and replayed; the same recording always gives the same bytes. A FILE.jsonl holds
     events, a store that `vac beams` opens; with --redact what the policy names is taken out of it, and reported.
+    Exits 0 when it is written, 2 for bad input.
     """
     from ..recording.bundle import export_recording
     from ..recording.recording import Recording
@@ -165,7 +171,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="File that `vac export` wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the recording.", metavar="RUN")],
 ) -> None:
-    """Make a recording from such a file. `vac replay` proves it."""
+    """Make a recording from such a file; `vac replay` proves it. Exits 2 where the file is damaged or the folder there."""
     from ..recording.bundle import import_recording
 
     with recording_errors():

@@ -197,7 +197,8 @@ class DebuggerApp(App[None]):
     def _show_title(self, doing: str) -> None:
         session = self.session
         title = Text("vac debug ", "bold")
-        title.append(f"{session.program.title}  ", "bold cyan")
+        dream = f" (dream {session.run.number})" if session.run.number else ""
+        title.append(f"{session.program.title}{dream}  ", "bold cyan")
         if doing:
             title.append(f"{doing} …  Esc stops it", "bold yellow")
         else:

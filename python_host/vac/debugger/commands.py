@@ -14,6 +14,7 @@ from ..history.tracing import name_of
 from ..host.input_log import ReplayError
 from ..lineage.errors import LineageError
 from ..machine.protocol import MachineError
+from .dreams import Change, Run
 from .errors import DebuggerError
 from .landmarks import request_name
 from .places import Bytes, StackCell, number
@@ -231,6 +232,70 @@ class Commands:
             self._session.seek(comparison.tick)
         return "\n".join(comparison.lines())
 
+    # ---- other futures -------------------------------------------------------------------------------------------
+
+    def _dream(self, words: list[str]) -> str:
+        changes: list[Change] = []
+        console_input = None
+        for index, word in enumerate(words):
+            if word == "input":
+                console_input = _unescaped(" ".join(words[index + 1 :]))
+                break
+            changes.append(self._change(word))
+        run = self._session.dream(changes, console_input)
+        return f"dream {run.number} of run {run.parent}, from tick {run.tick:,}: {run.what}"
+
+    def _change(self, word: str) -> Change:
+        name, sign, text = word.rpartition("=")
+        if not sign:
+            raise DebuggerError(
+                f"{word!r}: PLACE=VALUE is wanted, such as l2=5, 1:0x40=0xffff, buffer=hex:00ff, pc=sift"
+            )
+        places = self._session.places
+        if name == "pc":
+            return Change(None, places.code(text)[0].to_bytes(4, "little"))
+        if text.startswith("hex:"):
+            try:
+                data = bytes.fromhex(text[4:])
+            except ValueError:
+                data = b""
+            if not data:
+                raise DebuggerError(f"{text!r}: pairs of hexadecimal digits are wanted behind hex:")
+            return Change(places.memory(name, len(data)), data)
+        value = number(text.removeprefix("-"), "value")
+        value = -value if text.startswith("-") else value
+        if not -(1 << 31) <= value < 1 << 32:
+            raise DebuggerError(f"{text} does not fit a cell of 32 bits")
+        return Change(places.any(name, 4), (value & 0xFFFFFFFF).to_bytes(4, "little"))
+
+    def _dreams(self, words: list[str]) -> str:
+        session = self._session
+        rows: list[str] = []
+
+        def add(run: Run, depth: int) -> None:
+            mark = "=>" if run is session.run else "  "
+            origin = session.program.title if run.parent is None else f"from tick {run.tick:,}: {run.what}"
+            rows.append(f"{mark} {'  ' * depth}{run.number}  {origin}")
+            for child in session.runs.values():
+                if child.parent == run.number:
+                    add(child, depth + 1)
+
+        add(session.runs[0], 0)
+        return "\n".join(rows)
+
+    def _wake(self, words: list[str]) -> str:
+        session = self._session
+        if len(words) > 1:
+            raise DebuggerError("the number of one run is wanted, or none")
+        if not words and session.run.parent is None:
+            raise DebuggerError("this is no dream; `dreams` lists them")
+        chosen = number(words[0], "number of a run") if words else session.run.parent or 0
+        return f"run {chosen}: {self.told(session.go_over(chosen))}"
+
+    def _forget(self, words: list[str]) -> str:
+        dropped = self._session.forget(number(_one(words, "NUMBER"), "number of a dream"))
+        return f"forgot {', '.join(map(str, dropped))}; in run {self._session.run.number}"
+
     def _help(self, words: list[str]) -> str:
         if words:
             command = _BY_NAME.get(words[0])
@@ -260,6 +325,14 @@ def _one(words: list[str], what: str) -> str:
     if len(words) != 1:
         raise DebuggerError(f"{what} is wanted")
     return words[0]
+
+
+def _unescaped(text: str) -> bytes:
+    """Text as bytes; ``\\n``, ``\\t``, ``\\x41`` mean what they mean in Python."""
+    try:
+        return text.encode("latin-1", "backslashreplace").decode("unicode_escape").encode("latin-1")
+    except UnicodeError as error:
+        raise DebuggerError(f"input {text!r}: {error}") from error
 
 
 def _count(words: list[str]) -> int:
@@ -299,6 +372,15 @@ COMMANDS = (
         ("who-wrote", "who"), "PLACE [LENGTH]", "back to the last write of these bytes or this cell", Commands._who
     ),
     Command(("why",), "PLACE [LENGTH]", "what went into these bytes or this cell, down to inputs", Commands._why),
+    Command(
+        ("dream",),
+        "[PLACE=VALUE ...] [input TEXT]",
+        "another future from here: with cells (l2=5), bytes (1:0x40=hex:00ff) or pc changed, or other input",
+        Commands._dream,
+    ),
+    Command(("dreams",), "", "the runs, each under the one that it was dreamt from", Commands._dreams),
+    Command(("wake",), "[NUMBER]", "back to the run that this one was dreamt from, or over to another", Commands._wake),
+    Command(("forget",), "NUMBER", "drop a dream and all that were dreamt from it", Commands._forget),
     Command(("events",), "", "requests to the host and milestones around here", Commands._events),
     Command(("memory", "x"), "PLACE [LENGTH]", "bytes of memory", Commands._memory),
     Command(("print", "p"), "PLACE", "one cell of memory or of a stack", Commands._print),

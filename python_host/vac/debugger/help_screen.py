@@ -21,7 +21,7 @@ _MORE_KEYS = (
     (": ", "Command line; up and down recall, Esc leaves"),
     ("Tab", "Next pane; arrows move in it"),
     ("1", "State"),
-    ("Esc", "Stop a movement"),
+    ("Esc", "Stop a movement or a question"),
     ("F1 ?", "This help"),
     ("q", "Quit"),
 )
@@ -33,6 +33,7 @@ _CONDITIONS = (
     ("trap, halt, end", "where the machine did"),
     ("label N", "a value with information-flow label N"),
     ("mark, emit, join, refused", "milestones"),
+    ("when EXPRESSION", "where a Python expression holds"),
 )
 _PLACES = (
     ("buffer, sift+4, 0x100", "a label, or a pointer of the program"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from ..isa.limits import CODE_SLOT, DATA_STACK_CELLS
 from ..machine.protocol import StopReason
 from ..machine.state import State
 from .breakpoints import Breakpoint, parse_breakpoint
+from .dreams import Change, Run, dream_of
 from .errors import DebuggerError
 from .landmarks import Landmarks
 from .opening import Program, open_program
@@ -56,15 +57,12 @@ class Session:
     """
 
     def __init__(self, program: Program) -> None:
-        self.program = program
-        self.history = program.history
-        self.source = program.source
-        self.places = Places(self.history, self.source)
-        self.landmarks = Landmarks(self.history)
+        self.runs = {0: Run(0, program)}
+        """What the session was opened with, and the dreams, by number."""
+        self._stand_in(self.runs[0])
         self.breakpoints: dict[int, Breakpoint] = {}
         self._next_number = 1
         self._interrupted = threading.Event()
-        self._came_from: list[int] = []
         self.poll: Callable[[], bool] | None = None
         """Asked now and then in a long movement; True ends it, as `interrupt` does."""
 
@@ -72,6 +70,15 @@ class Session:
     def open(path: Path | str, **options: Any) -> Session:
         """A session of a package, image, source or recording; options as for `open_program`."""
         return Session(open_program(Path(path), **options))
+
+    def _stand_in(self, run: Run) -> None:
+        self.run = run
+        self.program = run.program
+        self.history = run.program.history
+        self.source = run.program.source
+        self.places = Places(self.history, self.source)
+        self.landmarks = Landmarks(self.history)
+        self._came_from: list[int] = []
 
     # ---- where it stands -----------------------------------------------------------------------------------------
 
@@ -262,6 +269,43 @@ class Session:
 
     def _stopped(self, reason: str, breakpoints: tuple[int, ...] = ()) -> Stopped:
         return Stopped(self.tick, reason, breakpoints)
+
+    # ---- other futures -------------------------------------------------------------------------------------------
+
+    def dream(self, changes: Sequence[Change] = (), console_input: bytes | None = None) -> Run:
+        """Goes over to another future of the run, from this tick: with these changes, and this input in place of what
+        is left. The run that it was in stays. Raises DebuggerError where there is none, Interrupted, OSError."""
+        with self._interruptible():
+            program = dream_of(self.program, changes, console_input)
+        what = [change.text for change in changes] + ([] if console_input is None else ["other input"])
+        run = Run(max(self.runs) + 1, program, self.run.number, self.tick, ", ".join(what) or "nothing changed")
+        self.runs[run.number] = run
+        self.run.cursor = self.tick
+        self._stand_in(run)
+        return run
+
+    def go_over(self, number: int) -> Stopped:
+        """To another of the runs, where one stood in it."""
+        if number not in self.runs:
+            raise DebuggerError(f"there is no run {number}; `dreams` lists them")
+        self.run.cursor = self.tick
+        self._stand_in(self.runs[number])
+        return self._stopped("there")
+
+    def forget(self, number: int) -> list[int]:
+        """Drops a dream and all that were dreamt from it; their numbers. One that one stands in is left for the run
+        that it was dreamt from."""
+        if number not in self.runs or not number:
+            raise DebuggerError(f"{number} is no dream; `dreams` lists them")
+        parent, dropped = self.runs[number].parent, {number}
+        for run in self.runs.values():  # dreams come after what they were dreamt from
+            if run.parent in dropped:
+                dropped.add(run.number)
+        if self.run.number in dropped:
+            self.go_over(parent or 0)
+        for each in dropped:
+            del self.runs[each]
+        return sorted(dropped)
 
     # ---- breakpoints ---------------------------------------------------------------------------------------------
 

@@ -83,17 +83,18 @@ class History:
         self._tracer: Tracer | None = None
 
     @staticmethod
-    def following(host: Host, image: Image, engine: str = "fast", limits: Limits | None = None) -> History:
+    def following(
+        host: Host, image: Image, engine: str = "fast", limits: Limits | None = None, origin: Point | None = None
+    ) -> History:
         """The history of a live run from where its host stands now, which must be the beginning of its log. Moving
         beyond what has been run runs the host on; nothing is asked of it a second time, and `run_to` asks nothing of
-        it behind the place where it stops."""
+        it behind the place where it stops. origin: where the host was put, if not at the image's first tick."""
         if host.input_log.entries or host.answered:
             raise HistoryError("a history can follow a host only from the beginning of its input log")
-        memory = MemoryMap.of_segments(host.memory.segments)
-        origin = Point(host.machine.state(), memory)
+        origin = origin or Point(host.machine.state(), MemoryMap.of_segments(host.memory.segments))
         history = History(image, host.input_log.entries, origin=origin, engine=engine, limits=limits)
         history._host = host
-        history._host_capture = MemoryCapture(host.machine, host.memory.residency, memory)
+        history._host_capture = MemoryCapture(host.machine, host.memory.residency, origin.memory)
         return history
 
     # ---- where the cursor is -------------------------------------------------------------------------------------

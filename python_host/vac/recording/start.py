@@ -73,7 +73,7 @@ def fork_recording(
     for entry in recording.entries[: point.position]:
         chain = chained(chain, entry)
     patched = replace(point, memory=patched_memory(point.memory, patches), position=0)
-    origin = replace(patched, host=_with_fresh_input(patched.host or {}))
+    origin = replace(patched, host=with_fresh_input(patched.host or {}))
     about = replace(
         recording.about,
         name=name or f"{recording.about.name} from tick {moment}",
@@ -90,8 +90,9 @@ def fork_recording(
     return Recorder(fork, host, origin.memory)
 
 
-def _with_fresh_input(host: Mapping[str, Any]) -> dict[str, Any]:
-    """A fork has a log of its own, and a console whose input begins with what it is given now."""
+def with_fresh_input(host: Mapping[str, Any]) -> dict[str, Any]:
+    """What a host holds (`Host.save`), as a fork goes on with it: with a log of its own, and a console whose input
+    begins with what it is given now."""
     devices = dict(host["devices"])
     devices[CONSOLE] = {**devices[CONSOLE], "taken": 0, "ahead": ""}
     return {**host, "answered": 0, "devices": devices}
