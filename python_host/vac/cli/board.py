@@ -21,7 +21,11 @@ from ..machine.protocol import MachineError
 from .failure import fail, write_whole
 from .run import NEVER, Patience, load_program, run
 
-board = typer.Typer(help="A board on a serial port.", no_args_is_help=True)
+board = typer.Typer(
+    help="A board on a serial port.\n\n"
+    "Exit codes: 0 done, 2 bad input or a failing link; `run` exits as `vac run` does.",
+    no_args_is_help=True,
+)
 
 PORT_VARIABLE = "VAC_PORT"
 Port = Annotated[str, typer.Option("--port", envvar=PORT_VARIABLE, help="The board's serial device.", metavar="DEVICE")]
