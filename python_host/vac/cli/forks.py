@@ -171,7 +171,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="File that `vac export` wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the recording.", metavar="RUN")],
 ) -> None:
-    """Make a recording from such a file; `vac replay` proves it. Exits 2 where the file is damaged or the folder there."""
+    """Make a recording from such a file; `vac replay` proves it. Exits 2 where that file is damaged."""
     from ..recording.bundle import import_recording
 
     with recording_errors():
