@@ -1,6 +1,7 @@
 """A machine that waits for a message: the same ticks are waited in whatever slices, order and processes."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,3 +225,28 @@ def test_a_replay_waits_as_long() -> None:
     again = Host(create_machine("golden"), image, devices={0x40: Net(MessageBus(), 0)}, replay=host.input_log)
     again.run(100)
     assert again.clock.slept == host.clock.slept == 41
+
+
+@settings(max_examples=15)
+@given(PROGRAMS, TURNS)
+def test_machines_that_wait_are_kept_and_restored_together(
+    tmp_path_factory: pytest.TempPathFactory, programs: list[str], turns: list[tuple[int, int]]
+) -> None:
+    loaded = {f"m{number}": VacImage(image) for number, image in enumerate(images(programs))}
+    options: dict[str, Any] = {name: {"caps": {"net": True, "qwave": True, "clock": True}} for name in loaded}
+
+    def ended(runtime: VacRuntime) -> list[tuple[str, int | None]]:
+        with suppress(NothingMoves):
+            runtime.run(slice_ticks=17)
+        return [(vm.state, vm.registers.digest) for vm in runtime.machines.values()]
+
+    with VacRuntime("golden", latency=LATENCY) as straight, VacRuntime("golden", latency=LATENCY) as first:
+        for runtime in (straight, first):
+            for name, image in loaded.items():
+                runtime.start(image, vm_id=name, **options[name])
+        for number, ticks in turns:
+            first.step(first.machines[f"m{number}"], ticks)
+        path = first.checkpoint_all(tmp_path_factory.mktemp("joint") / "all")
+        with VacRuntime("fast", latency=LATENCY) as second:
+            second.restore_all(path, loaded, options)
+            assert ended(second) == ended(straight) == ended(first)

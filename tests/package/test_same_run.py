@@ -49,7 +49,8 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_every_run_is_the_same(forms: dict[str, Path]) -> None:
     found: set[str] = set()
-    for form, engine, seed in (("one file", "golden", "0"), ("files", "fast", "1"), ("moved", "jit", "random")):
+    runs = (("one file", "golden", "0"), ("files", "fast", "1"), ("moved", "jit", "random"), ("files", "rtl", "2"))
+    for form, engine, seed in runs:
         command = [sys.executable, "-c", RUN, str(forms[form]), engine]
         environment = os.environ | {"PYTHONHASHSEED": seed}
         found.add(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
