@@ -92,6 +92,16 @@ def test_a_package_reaches_what_it_was_granted_and_no_more(source: Path) -> None
     assert vac_run("hello.vac", "--storage", "data")[0] == 0
 
 
+def test_what_a_program_will_not_reach_is_said_when_it_is_packed(source: Path) -> None:
+    assert "warning" not in vac("pack", source, "--cap", "default,net")
+    said = vac("pack", source, "--device", "0x30=key_value", "--device", "0x50=steam", "--cap", "console")
+    assert "warning: no program reaches key_value at 0x30: that needs --cap storage" in said
+    assert "warning: this host has no device of kind 'steam', at 0x50; it has clock, console" in said
+    assert (
+        "warning: console is granted, but the device map has nothing at 0x00: that needs --device 0x00=console" in said
+    )
+
+
 def test_a_package_stops_at_its_quota_of_ticks(source: Path) -> None:
     source.write_text("again: jmp again")
     vac("pack", source, "--quota", "max_ticks=1_234")

@@ -96,6 +96,8 @@ def pack(
                 fail(f"the package's image would overwrite {program}; choose another folder with -o, or --name")
             target.mkdir(parents=True, exist_ok=True)
             written = write_files(package, target)
+    for warning in package_options.unreached(package.manifest):
+        typer.echo(f"warning: {warning}", err=True)
     pages, stored = len(package.loaded.pages), package.loaded.head.stored_leaves
     report = {
         "files": [str(path) for path in written],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from .failure import fail
 
 if TYPE_CHECKING:
     from ..image.image import Image
-    from ..package.manifest import DeviceSpec, Quotas
+    from ..package.manifest import DeviceSpec, Manifest, Quotas
     from ..package.package import Package
     from ..scheduler.quota import Quota
 
@@ -72,6 +72,24 @@ def devices(words: Sequence[str]) -> dict[str, DeviceSpec] | None:
         except ManifestError as error:
             fail(f"--device {address}: {error}")
     return found or None
+
+
+def unreached(manifest: Manifest) -> Iterator[str]:
+    """What the device map and the capabilities promise, and the program does not get here."""
+    from ..devices.registry import device_kinds
+    from ..host.capabilities import CAPABILITY_OF_DEVICE
+
+    needed = {f"{device:#04x}": str(cap.name).lower() for device, cap in CAPABILITY_OF_DEVICE.items()}
+    kinds = device_kinds()
+    for address, spec in sorted(manifest.devices.items()):
+        if address in needed and not manifest.caps.get(needed[address]):
+            yield f"no program reaches {spec.kind} at {address}: that needs --cap {needed[address]}"
+        elif spec.kind not in kinds:
+            yield f"this host has no device of kind {spec.kind!r}, at {address}; it has {', '.join(kinds)}"
+    for address, name in needed.items():
+        if manifest.caps.get(name) and address not in manifest.devices:
+            missing = f"--device {address}={name}"
+            yield f"{name} is granted, but the device map has nothing at {address}: that needs {missing}"
 
 
 def _value(text: str) -> bool | int | str:
