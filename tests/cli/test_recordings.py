@@ -117,6 +117,9 @@ def test_conditions(folder: Path) -> None:
     done = vac(folder, "replay", "one", "--stop-at", "sometimes")
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"no condition; there are tick:N" in done.stderr
+    done = vac(folder, "replay", "one", "--stop-at", "trap", "--stop-at", "sys:read")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"one: the run ends at tick 34 without trap or sys:read\n"
 
 
 def test_conditions_of_a_live_run(folder: Path) -> None:

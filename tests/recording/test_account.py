@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.recording.runs import TEXT, finished, fresh, program, recorded
+from tests.recording.runs import SEGMENT_TICKS, TEXT, finished, fresh, program, recorded
 from typer.testing import CliRunner
 
 from vac.assembler.assemble import assemble
@@ -18,7 +18,9 @@ from vac.beams.opening import open_store
 from vac.beams.redaction.patterns import PATTERNS, find_in_bytes, redact_text
 from vac.beams.redaction.policy import Policy, Redactor
 from vac.cli import app
+from vac.package.pack import Description, pack
 from vac.recording.account import write_account
+from vac.recording.program import Program
 from vac.recording.recording import Recording
 from vac.recording.start import start_recording
 
@@ -148,6 +150,19 @@ def test_labelled_output_goes(tmp_path: Path, remove: str, left: int) -> None:
     outputs = [event for event in account(recording, redactor) if event["stage"] == "output"]
     assert len(outputs) == left and sum("data" in event["result"] for event in outputs) == 1
     assert redactor.report.to_json()["labels"] == {f"0: {remove}": 2}
+
+
+def test_what_the_policy_of_a_package_keeps_back_stays(tmp_path: Path) -> None:
+    law = """permit(principal, action, resource);
+        @id("secrets-stay") forbid(principal, action == Action::"export", resource)
+        when { context.labels.contains("secret") };"""
+    package = pack(assemble(LABELLED), Description("mine", ["console"], policy=law, labels={"secret": 0}))
+    given = Program(package.image, package)
+    finished(start_recording(tmp_path / "run", given, fresh, "fast", SEGMENT_TICKS))
+    code, text = run("export", tmp_path / "run", "-o", tmp_path / "out.jsonl")
+    assert code == 0 and "2 events of" in text and "denied: secrets-stay" in text
+    events = [json.loads(line) for line in (tmp_path / "out.jsonl").read_bytes().splitlines()[2:]]
+    assert [event["result"].get("labels", 0) for event in events if event["stage"] == "output"] == [0]
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:

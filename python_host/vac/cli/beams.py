@@ -62,7 +62,8 @@ def ingest(
 
     if (image is None) != (log is None) or (image and first_tick):
         fail("exact cells need both --image and --log, and the beams from the first tick on")
-    with _failures(), _opened(store, writable=True) as opened:
+    with _failures():
+        # Before a store is made where there is none.
         try:
             size = beam_file.stat().st_size
             file = beam_file.open("rb")
@@ -70,11 +71,12 @@ def ingest(
             fail(f"cannot read {str(beam_file)!r}: {error.strerror or error}")
         if size % BEAM_BYTES:
             raise BadQuery(f"{beam_file} has {size} bytes, not a whole number of beams of {BEAM_BYTES}")
+    with _failures(), file, _opened(store, writable=True) as opened:
         count = size // BEAM_BYTES
         cells = _traced(image, log, beam_file) if image and log else None
         opened.add_run(run, container)
         skipped = min(max(opened.run(run).next_tick - first_tick, 0), count) if go_on else 0
-        with file, _progress(f"ingest {beam_file}") as progress:
+        with _progress(f"ingest {beam_file}") as progress:
             file.seek(skipped * BEAM_BYTES)
             for start in range(skipped, count, _CHUNK_BEAMS):
                 part = file.read(_CHUNK_BEAMS * BEAM_BYTES)

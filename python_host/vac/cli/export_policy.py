@@ -14,6 +14,7 @@ from .package_options import label_bits
 
 if TYPE_CHECKING:
     from ..host.guard import DenialLog
+    from ..package.manifest import Manifest
     from ..policy.export_gate import ExportGate
 
 
@@ -51,6 +52,21 @@ def export_gates(
         fail(f"cannot read {str(policy)!r}: {error.strerror or error}")
     name = quota_class or DEFAULT_QUOTA_CLASS
     return lambda run: ExportGate(run, law.tables(machine or run, quota_class=name), denials)
+
+
+def export_gate(manifest: Manifest, run: str, denials: DenialLog) -> ExportGate | None:
+    """Of the policy that a package has; None where it has none."""
+    if manifest.policy is None:
+        return None
+    from ..policy.errors import PolicyError
+    from ..policy.export_gate import ExportGate
+    from ..policy.soul_law import DEFAULT_QUOTA_CLASS, SoulLaw
+
+    try:
+        law = SoulLaw.parse(manifest.policy, manifest.labels)
+    except PolicyError as error:
+        fail(str(error))
+    return ExportGate(run, law.tables(manifest.name, quota_class=manifest.quota_class or DEFAULT_QUOTA_CLASS), denials)
 
 
 def tell_withheld(denials: DenialLog) -> None:

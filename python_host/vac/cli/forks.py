@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..engines.registry import ENGINES
+from .export_policy import export_gate, tell_withheld
 from .failure import fail
 from .paging_options import Frames, PageSize, Prefetch, Tiers
 from .progress import progress
@@ -136,6 +137,7 @@ def export(
 
     A FILE.vacrun can be imported and replayed; the same recording always gives the same bytes. A FILE.jsonl holds
     events, a store that `vac beams` opens; with --redact what the policy names is taken out of it, and reported.
+    What the policy of a package keeps back from `export` is left out of it, and said.
     Exits 0 when it is written, 2 for bad input.
     """
     from ..recording.bundle import export_recording
@@ -157,12 +159,17 @@ def export(
 
 
 def _export_account(recording: Recording, output: Path, redact: Path | None, report: Path | None) -> None:
+    from ..host.guard import DenialLog
     from ..recording.account import write_account
+    from ..recording.program import Program
 
-    redactor = read_redactor(redact) if redact else None
+    redactor, denials = read_redactor(redact) if redact else None, DenialLog()
+    package = Program.from_recording(recording).package
+    gate = export_gate(package.manifest, recording.about.id, denials) if package else None
     with written_whole(output) as file, progress("ticks", recording.known_tick) as show:
-        written = write_account(recording, machine_of("fast"), file, redactor, lambda tick, last: show(tick))
+        written = write_account(recording, machine_of("fast"), file, redactor, gate, lambda tick, last: show(tick))
     typer.echo(f"{output}: {written:,} events")
+    tell_withheld(denials)
     if redactor:
         tell_report(redactor, report)
 

@@ -33,7 +33,7 @@ def replay(
 
     With a CONDITION the run is visited instead: `tick:N`, `pc:ADDRESS`, `trap`, `halt`, `end`, `request`, `in:DEVICE`,
     `out:DEVICE`, `sys:CALL`, `write:SLOT:OFFSET`; numbers may be hexadecimal.
-    Exits 0 when all is as recorded, 5 when it is not, 2 for bad input.
+    Exits 0 when all is as recorded, 5 when it is not, 1 when no condition to stop at ever held, 2 for bad input.
     """
     from ..recording.recording import Recording
 

@@ -14,6 +14,7 @@ from ..history.condition_text import parse_condition
 from ..history.conditions import AnyOf, Condition
 from ..history.history import History
 from ..history.recorded import history_of
+from .failure import fail
 from .record import recording_errors
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..host.session import Host
     from ..image.image import Image
     from ..recording.recording import Recording
+
+NOT_MET = 1
 
 
 def visit(
@@ -31,7 +34,8 @@ def visit(
     info_at: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Goes through a recorded run; prints each stop on standard output. Raises HistoryError, CheckpointError."""
+    """Goes through a recorded run; prints each stop on standard output. Ends the command with NOT_MET where there is a
+    place to stop at and the run does not come to it. Raises HistoryError, CheckpointError."""
 
     def keep(history: History) -> str:
         name = f"tick-{history.tick:020d}"
@@ -39,7 +43,8 @@ def visit(
         return f"kept {recording.checkpoints.path(name)}"
 
     history = history_of(recording, engine)
-    go_through(history, stop_at, snapshot_at, info_at, keep, as_json)
+    if not go_through(history, stop_at, snapshot_at, info_at, keep, as_json) and stop_at:
+        fail(f"{recording.folder}: the run ends at tick {history.last_tick:,} without {' or '.join(stop_at)}", NOT_MET)
 
 
 def visit_live(

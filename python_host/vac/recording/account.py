@@ -24,6 +24,7 @@ from ..beams.redaction.policy import Redactor
 from ..contracts.beam_event import BeamEvent, beam_id
 from ..isa.ports import Device
 from ..machine.protocol import Event, Machine
+from ..policy.export_gate import ExportGate
 from .playback import Playback
 from .recording import Recording
 from .request import call_name, is_console_data, labels_of, let_out
@@ -40,6 +41,7 @@ class _Row:
     token: str
     tick: int
     result: dict[str, Any]
+    pc: int = 0
     data: bytes | None = None
     stream: tuple[int, bool] | None = None
     pieces: list[tuple[int, int, str]] = field(default_factory=list[tuple[int, int, str]])
@@ -51,10 +53,11 @@ def write_account(
     machine: Machine,
     file: BinaryIO,
     redactor: Redactor | None = None,
+    gate: ExportGate | None = None,
     on_progress: Callable[[int, int], object] = lambda tick, last: None,
 ) -> int:
     """Writes the account; the number of events. machine: fresh; the run is played on it. on_progress: gets the tick and
-    the last one.
+    the last one. gate: asks a policy about each event; what it denies is left out, and recorded.
 
     A text that came or went in pieces is searched as one. Raises what `replay` raises, and OSError.
     """
@@ -67,11 +70,15 @@ def write_account(
     file.write(orjson.dumps({"run": about.id, "container": container, "started": about.created}) + b"\n")
     written = 0
     for row in rows:
+        if gate and not gate.permits(row.tick, row.pc, row.result.get("labels", 0)):
+            continue
         event: dict[str, Any] | None = _event(row, about.id, about.name, about.created)
         event = redactor.event(event) if redactor else event
         if event is not None:
             file.write(orjson.dumps(event) + b"\n")
             written += 1
+    if gate:
+        gate.close()
     return written
 
 
@@ -165,7 +172,7 @@ def _request(playback: Playback, index: int, event: Event) -> _Row:
     cell = f"sys:{event.number}" if call else f"dev:{event.number:#x}"
     if token in ("read", "write"):
         cell = f"dev:{event.arguments[0]:#x}"
-    row = _Row("output" if is_output else "input", cell, token, event.tick, result)
+    row = _Row("output" if is_output else "input", cell, token, event.tick, result, event.pc)
     if answer.trap or answer.refused:
         return row
     value = event.arguments[0] if token == "out" else answer.value
