@@ -161,6 +161,13 @@ def test_what_does_not_fit_is_said(tmp_path: Path, words: list[str], message: st
     assert code == 2 and message in report["error"] and "Traceback" not in report["error"]
 
 
+def test_a_snapshot_without_devices_is_no_place_to_go_on_from(tmp_path: Path) -> None:
+    assert vac(tmp_path, "run", package(tmp_path), "--snapshot-at", "tick:30")[0] == 0
+    (kept,) = tmp_path.glob("tick-*.dc.json")
+    code, _, report = vac(tmp_path, "run", "count.vac", "--from", kept.name)
+    assert code == 2 and "says nothing of the devices" in report["error"]
+
+
 def test_a_checkpoint_of_other_devices_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / "halt.vasm").write_text("halt")
     (tmp_path / "bytes").write_bytes(b"x")

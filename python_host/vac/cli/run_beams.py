@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _COMMITTED_BEAMS = 1 << 20
 """Each so many are safe once they are taken."""
+_COMMIT_SECONDS = 2.0
 _STAGES = {"board": "fpga"}
 
 
@@ -48,14 +50,15 @@ def beam_store(name: str, run: str, host: Host, engine: str) -> Iterator[TakeBea
             if there > first:
                 fail(f"{name}: run {run!r} is there up to tick {there:,}; name another one with --run")
             kept, waiting = KeptBeams(store, host, run, _STAGES.get(engine, "cpu")), 0
+            committed = time.monotonic()
 
             def take(first: int, records: bytes) -> None:
-                nonlocal waiting
+                nonlocal waiting, committed
                 kept.keep(first, records)
                 waiting += len(records) // BEAM_BYTES
-                if waiting >= _COMMITTED_BEAMS:
+                if waiting >= _COMMITTED_BEAMS or time.monotonic() > committed + _COMMIT_SECONDS:
                     store.commit()
-                    waiting = 0
+                    waiting, committed = 0, time.monotonic()
 
             try:
                 yield take

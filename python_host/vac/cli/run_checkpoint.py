@@ -20,7 +20,10 @@ def place_at(host: Host, path: Path) -> None:
     from ..recording.recorder import place_host
 
     try:
-        place_host(host, load_checkpoint(path).point)
+        point = load_checkpoint(path).point
+        if point.host is None and point.tick:
+            fail(f"{path} says nothing of the devices, as those of --snapshot-at do; only what --keep wrote can go on")
+        place_host(host, point)
     except CheckpointError as error:
         fail(str(error))
     except (DeviceStateError, ValueError, OSError) as error:
