@@ -92,6 +92,9 @@ def test_memory_under_a_pager_can_be_written_from_outside() -> None:
             rt.step(vm, 100)
             rt.write(vm, LA128(1, 4090), data)
             assert rt.read(vm, LA128(1, 4090), len(data)) == data
+            assert rt.read(vm, LA128(77, 1 << 31), 5) == bytes(5)
+            rt.write(vm, LA128(78, (1 << 32) - 4), b"last")
+            assert rt.read(vm, LA128(78, (1 << 32) - 5), 5) == b"\0last"
             rt.step(vm, 150)
             assert vm.state == "running"
             roots.add(vm.point().root())

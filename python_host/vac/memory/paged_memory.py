@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..commitment.state_root import StateCommitment
-from ..isa.limits import CELL_BITS, LEAF_BITS, SLOT_BITS
+from ..isa.limits import CELL_BITS, LEAF_BITS, LEAF_BYTES, SLOT_BITS
 from ..machine.protocol import Leaf, Machine, MachineError
 from .address import PageKey, leaves_in
 from .errors import ShardError
@@ -125,12 +125,18 @@ class PagedMemory:
                 self._pager.policy.unpin(page)
 
     def leaf(self, slot: int, number: int) -> Leaf:
-        """What a leaf holds now, wherever it is; counts as a use of its page. Raises PagingError."""
+        """What a leaf holds now, wherever it is; counts as a use of its page. Zeros in a slot that the machine does not
+        use. Raises PagingError."""
+        if slot not in self._bound:
+            return Leaf(bytes(LEAF_BYTES), 0)
         frame = self._pager.frame_of(self, slot, number // self._leaves)
         return frame.leaf(self.machine, number % self._leaves)
 
     def put(self, slot: int, number: int, leaf: Leaf) -> None:
         """Sets what a leaf holds, as when a checkpoint is restored. Raises PagingError."""
+        if slot not in self._bound:
+            self.bind(slot, 0)
+        self.extend(slot, (number + 1) << LEAF_BITS)
         page, index = divmod(number, self._leaves)
         frame = self._pager.frame_of(self, slot, page)
         frame.put(self.machine, index, leaf)
