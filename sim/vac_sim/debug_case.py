@@ -20,7 +20,9 @@ from .lockstep import LockstepMachine
 from .mismatch import LockstepMismatch
 from .reference import RecordingGolden, Reference
 from .replay import AFTER, BEFORE
-from .span import FST_NAME
+from .span import FST_NAME, VCD_NAME, record_span
+from .stage_table import stage_table
+from .trace import read_trace
 
 
 class _Asking(GoldenMachine):
@@ -48,12 +50,15 @@ def open_mismatch(
     engine: str = "fast",
     reference: Callable[[], Reference] = RecordingGolden,
     library: Any = None,
+    has_wave: bool = True,
 ) -> Program:
     """The case's run, at the first instruction that differs, with both states after it side by side.
 
     source: what the image was assembled from. engine: what visits the run; the RTL is there only in the comparison.
-    reference, library: as for `LockstepMachine`. Raises CaseError, also where the two agree all the way, OSError,
-    DebuggerError, AssemblyErrors, EngineError, ToolMissing, BuildFailed.
+    reference, library: as for `LockstepMachine`. has_wave: write the waveform around it into the folder that is called
+    as the case, with a picture, and show its cycles; a library of one's own must be built with tracing then. Raises
+    CaseError, also where the two agree all the way, OSError, DebuggerError, AssemblyErrors, EngineError, ToolMissing,
+    BuildFailed, TraceError.
     """
     case = Case.load(path)
     mismatch = _mismatch(case, reference(), library, None)
@@ -69,8 +74,9 @@ def open_mismatch(
     image = case.whole_image
     history = History(image, asking.entries, engine=engine)
     history.seek(mismatch.tick)
-    notes = _notes(path, mismatch)
-    comparison = Comparison(("reference", "RTL"), mismatch.tick, compare_states(*nearer.states), notes)
+    window = _window(path, case, mismatch, reference(), library) if has_wave else []
+    rows = compare_states(*nearer.states)
+    comparison = Comparison(("reference", "RTL"), mismatch.tick, rows, _notes(path, mismatch), tuple(window))
     assembly = assembly_of(image, path, source) if source else None
     return Program(image.name or path.name, history, SourceMap(image, assembly), Output(), comparison)
 
@@ -85,11 +91,24 @@ def _mismatch(case: Case, reference: Reference, library: Any, until_tick: int | 
     return None
 
 
+def _window(path: Path, case: Case, mismatch: LockstepMismatch, reference: Reference, library: Any) -> list[str]:
+    """Writes the waveform around a mismatch; its cycles as text."""
+    first = max(0, mismatch.tick - BEFORE)
+    title, folder = f"{case.image.name or path.name}, around tick {mismatch.tick}", _folder(path)
+    record_span(
+        case, reference, first, mismatch.tick + AFTER - first, folder, title, library, middle=mismatch.tick - first
+    )
+    return stage_table(read_trace(folder / VCD_NAME), case.whole_image, mismatch.tick - first)
+
+
+def _folder(path: Path) -> Path:
+    return path.with_suffix("").with_suffix("")
+
+
 def _notes(path: Path, mismatch: LockstepMismatch) -> tuple[str, ...]:
-    folder = path.with_suffix("").with_suffix("")
     first, last = max(0, mismatch.tick - BEFORE), mismatch.tick + AFTER
-    wave = folder / FST_NAME
-    window = f"waveform of ticks {first:,} to {last:,}: "
-    window += str(wave) if wave.exists() else f"python -m vac_sim.replay {path} --around {mismatch.tick}"
+    wave = _folder(path) / FST_NAME
+    window = str(wave) if wave.exists() else f"python -m vac_sim.replay {path} --around {mismatch.tick}"
     differences = [f"{what}: {expected} / {found}" for what, expected, found in mismatch.differences]
-    return (f"tick {mismatch.tick:,}, pc {mismatch.pc:06x}: {mismatch.instruction}", *differences, window)
+    where = f"tick {mismatch.tick:,}, pc {mismatch.pc:06x}: {mismatch.instruction}"
+    return (where, *differences, f"waveform of ticks {first:,} to {last:,}:", f"  {window}")

@@ -32,8 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         case = Case.load(options.case)
         title = f"{case.image.name or options.case.name}, around tick {options.around}"
+        middle = options.around - first if options.around else None
         span = record_span(
-            case, create_reference(options.reference), first, options.around + AFTER - first, folder, title
+            case,
+            create_reference(options.reference),
+            first,
+            options.around + AFTER - first,
+            folder,
+            title,
+            middle=middle,
         )
     except (CaseError, OSError, ToolMissing, BuildFailed, TraceError) as error:
         print(f"replay: {error}", file=sys.stderr)

@@ -23,7 +23,7 @@ from vac_sim.disturbance import Disturbance
 from vac_sim.lockstep import LockstepMachine
 from vac_sim.mismatch import LockstepMismatch
 from vac_sim.reference import RecordingGolden
-from vac_sim.span import FST_NAME
+from vac_sim.span import FST_NAME, PNG_NAME
 
 pytestmark = pytest.mark.rtl
 
@@ -75,7 +75,7 @@ WRONG_TICK = 3 + 4 * 200 + 2
 
 
 def test_it_opens_at_the_mismatch_with_both_states(case_path: Path) -> None:
-    session = Session(open_mismatch(case_path, reference=WrongXor))
+    session = Session(open_mismatch(case_path, reference=WrongXor, has_wave=False))
     comparison = session.program.comparison
     assert comparison and comparison.tick == session.tick == WRONG_TICK
     instruction = session.history.instruction()
@@ -89,27 +89,35 @@ def test_it_opens_at_the_mismatch_with_both_states(case_path: Path) -> None:
     assert session.history.read(1, 16, 4)[0] == INPUT[-1]
     said = Commands(session).run("mismatch")
     assert session.tick == WRONG_TICK and "≠ stack 0" in said and "  sp " in said
-    assert f"waveform of ticks {WRONG_TICK - 150:,} to {WRONG_TICK + 50:,}: python -m vac_sim.replay" in said
+    assert f"waveform of ticks {WRONG_TICK - 150:,} to {WRONG_TICK + 50:,}:\n  python -m vac_sim.replay" in said
 
 
 def test_what_led_there_can_be_asked(case_path: Path) -> None:
-    session = Session(open_mismatch(case_path, reference=WrongXor))
+    session = Session(open_mismatch(case_path, reference=WrongXor, has_wave=False))
     written = session.last_write(session.places.memory("1:16", 4))
     assert written and written.tick == WRONG_TICK - 4
     assert session.why(session.places.memory("1:16", 4)).inputs == [199]
 
 
-def test_a_waveform_that_is_there_is_named(case_path: Path) -> None:
-    wave = case_path.with_suffix("").with_suffix("") / FST_NAME
-    wave.parent.mkdir()
-    wave.write_bytes(b"")
+def test_the_waveform_around_it_is_shown(case_path: Path) -> None:
     program = open_mismatch(case_path, reference=WrongXor)
-    assert program.comparison and program.comparison.notes[-1].endswith(str(wave))
+    folder = case_path.with_suffix("").with_suffix("")
+    assert program.comparison and program.comparison.notes[-1].strip() == str(folder / FST_NAME)
+    assert (folder / FST_NAME).stat().st_size and (folder / PNG_NAME).stat().st_size
+    head, *cycles = program.comparison.window
+    assert head.split() == ["cycle", "retired", *"DAOXMW", "pc"]
+    (marked,) = [line for line in cycles if line.startswith("▶")]
+    assert marked.split()[2] == f"{0xC0FFEE ^ 0x00BEEF:08x}"
+    at = cycles.index(marked)
+    assert cycles[at - 3][head.index("W") :].split()[0] == "xor", "it was written back three cycles before"
+    assert any(line.split()[1] == "00c0ffee" for line in cycles[:at])
+    lines = program.comparison.lines()
+    assert lines.index(marked) > max(index for index, line in enumerate(lines) if line.startswith("≠"))
 
 
 def test_the_view_shows_it_first(case_path: Path) -> None:
     async def run() -> None:
-        app = DebuggerApp(Session(open_mismatch(case_path, reference=WrongXor)))
+        app = DebuggerApp(Session(open_mismatch(case_path, reference=WrongXor, has_wave=False)))
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.pause()
             screen = "\n".join(

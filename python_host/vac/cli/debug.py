@@ -59,6 +59,7 @@ def _open_case(case: Path, source: Path | None, engine: str) -> Session:
         from vac_sim.debug_case import open_mismatch
         from vac_sim.model import BuildFailed
         from vac_sim.toolchain import ToolMissing
+        from vac_sim.trace import TraceError
     except ImportError as error:
         fail(f"--mismatch needs the RTL: pip install 'vac[sim]' ({error})")
     try:
@@ -66,5 +67,7 @@ def _open_case(case: Path, source: Path | None, engine: str) -> Session:
             return Session(open_mismatch(case, source, engine))
     except OSError as error:
         fail(f"cannot read {str(error.filename or case)!r}: {error.strerror or error}")
-    except (CaseError, ToolMissing, BuildFailed, DebuggerError, AssemblyErrors, EngineError) as error:
+    except (
+        AssemblyErrors, BuildFailed, CaseError, DebuggerError, EngineError, ToolMissing, TraceError
+    ) as error:  # fmt: skip
         fail(str(error))

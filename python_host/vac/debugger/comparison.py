@@ -24,19 +24,26 @@ class Row:
 @dataclass(frozen=True)
 class Comparison:
     """names: of the two. tick: the instruction at it is the first that is known to differ. rows: of the two states
-    after it. notes: what else is to be said, a line each."""
+    after it. notes: what else is to be said, a line each. window: the waveform around it, as text."""
 
     names: tuple[str, str]
     tick: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    window: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """The whole comparison as text: notes, what differs (marked ``≠``), what is equal."""
+        """The whole comparison as text: notes, what differs (marked ``≠``), the waveform, what is equal."""
         left, right = self.names
-        rows = sorted(self.rows, key=lambda row: not row.differs)
-        lines = [f"{'≠' if row.differs else ' '} {row.what:<14} {row.left:<17} {row.right}" for row in rows]
-        return [*self.notes, f"  {'':<14} {left:<17} {right}", *lines]
+        texts = {
+            differs: [
+                f"{'≠' if differs else ' '} {row.what:<14} {row.left:<17} {row.right}"
+                for row in self.rows
+                if row.differs is differs
+            ]
+            for differs in (True, False)
+        }
+        return [*self.notes, f"  {'':<14} {left:<17} {right}", *texts[True], *self.window, *texts[False]]
 
 
 def compare_states(left: State, right: State) -> tuple[Row, ...]:
