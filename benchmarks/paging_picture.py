@@ -3,6 +3,7 @@ that they use, and shows their stalls and their scores."""
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -93,6 +94,9 @@ draw:   shli other, state, 13
 
 def main() -> None:
     """Runs the machines, one after another in slices, and draws them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.paging_picture", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=PICTURE, help="the picture, .png or .svg")
+    output: Path = parser.parse_args().output
     store = PageStore([Level(CompressedTier(_PAGE))])
     with Pager(store, _FRAMES) as pager, Scheduler(pager=pager, slice_ticks=1000, turn_slices=32) as scheduler:
         for name, source in (("scan", _SCAN), ("random", _RANDOM), ("phases", _PHASES)):
@@ -103,7 +107,7 @@ def main() -> None:
                 writer = StatisticsWriter(scheduler, file)
                 scheduler.run(_TICKS, on_progress=writer.take, progress_slices=5)
                 writer.take()
-            plot(path, PICTURE)
+            plot(path, output)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from benchmarks.measurement import Measurement
 from benchmarks.progress import step
@@ -12,11 +13,28 @@ from benchmarks.results import Result
 from vac.assembler.assemble import assemble
 from vac.engines.registry import create_machine
 from vac.image.image import Image
+from vac.memory.page_store import PageStore
+from vac.memory.pager import Pager
 from vac.scheduler.executors import Executor, OneEach, SharedCore
 from vac.scheduler.scheduler import Scheduler
 from vac.scheduler.worker_pool import WorkerPool
 
 CALM = assemble(".frame 1\n.local left\nagain:  let left, 1000000\nloop:   djnz left, loop\n        jmp again\n")
+_ROUND = """
+# Rewrites one word in each of 300 leaves, again and again.
+.memory 1228800
+.frame 4
+.local pointer, left, rounds, step
+        let step, 4096
+        let rounds, {rounds}
+again:  li pointer, 0
+        let left, 300
+touch:  st32 pointer, left
+        add3 pointer, pointer, step
+        djnz left, touch
+        djnz rounds, again
+        halt
+"""
 _MACHINES = (64, 1000)
 _SLICES = (1_000, 10_000, 100_000)
 _PROCESSES = (1, 2)
@@ -63,6 +81,25 @@ def cost_in_processes(processes: int, slice_ticks: int, slices: int) -> tuple[fl
     return own * slice_ticks / ticks * 1e6, ticks / passed / 1e6
 
 
+def cost_of_faults(processes: int, rounds: int) -> tuple[float, float]:
+    """This process's own processor time of a page fault in microseconds, and faults a second of elapsed time: four
+    machines go round 300 pages of 4 KiB each, in 100 frames over RAM. processes: workers that run them; 0: here."""
+    image = assemble(_ROUND.format(rounds=rounds))
+    with (
+        WorkerPool("fast", processes) if processes else nullcontext() as pool,
+        Pager(PageStore.in_ram(4096), 100) as pager,
+        Scheduler(pool, pager=pager, slice_ticks=20_000, turn_slices=4) as scheduler,
+    ):
+        for _ in range(4):
+            scheduler.add(image)
+        own, began = time.process_time(), time.perf_counter()
+        scheduler.run()
+        own, passed = time.process_time() - own, time.perf_counter() - began
+        counts = pager.statistics()
+    faults = counts.misses + counts.soft_faults
+    return own / faults * 1e6, faults / passed
+
+
 def _fairness(command: str) -> list[Result]:
     """256 machines of every temper: shares by weight, the longest wait, and how many times the fewest the most is."""
     with Scheduler(OneEach("fast"), slice_ticks=_FAIR_SLICE) as scheduler:
@@ -101,6 +138,11 @@ def measure_scheduling(quick: bool, command: str) -> list[Result]:
         with step(f"64 machines on {processes} processes"):
             for slice_ticks in _PROCESS_SLICES:
                 record(f"processes.{processes}.{slice_ticks}", *cost_in_processes(processes, slice_ticks, slices))
+    for processes in (0, *_PROCESSES):
+        with step(f"page faults on {processes} processes" if processes else "page faults"):
+            own, rate = cost_of_faults(processes, 2 if quick else 20)
+            results.append(Result(f"scheduling.faults.{processes}.own", own, "us", None, command))
+            results.append(Result(f"scheduling.faults.{processes}.rate", rate, "1/s", None, command))
     with step(f"shares of {_FAIR_MACHINES} machines"):
         return results + _fairness(command)
 
@@ -121,6 +163,11 @@ def print_scheduling(results: Sequence[Result]) -> None:
         for ticks in _PROCESS_SLICES:
             own, rate = (values[f"processes.{processes}.{ticks}.{what}"] for what in ("slice", "rate"))
             print(f"{processes:9}  {ticks:11}  {own:13.1f}  {rate:17.0f}")
+    print("page faults: engines in  us of this process  faults/s elapsed")
+    for processes in (0, *_PROCESSES):
+        own, rate = (values[f"faults.{processes}.{what}"] for what in ("own", "rate"))
+        place = f"{processes} workers" if processes else "here"
+        print(f"{place:>23}  {own:18.0f}  {rate:16.0f}")
     print(
         f"{_FAIR_MACHINES} machines of every temper: weighted Jain index {values['fair.jain']:.5f}, longest wait "
         f"{values['fair.largest_gap']:.2f} rounds; the calmest got {values['fair.most_over_least']:.2f} times what the "
