@@ -29,6 +29,7 @@ from vac.runtime.errors import NothingMoves
 from vac.scheduler.executors import OneEach
 from vac.scheduler.quota import StopCause
 from vac.scheduler.scheduler import Scheduler
+from vac.scheduler.worker_pool import WorkerPool
 
 MACHINES = 4
 LATENCY = 20
@@ -117,18 +118,30 @@ def test_slices_and_processes_change_nothing(programs: list[str], turns: list[tu
 @given(PROGRAMS, st.integers(1, 80), st.booleans())
 def test_a_scheduler_parks_those_that_wait(programs: list[str], slice_ticks: int, is_paged: bool) -> None:
     loaded = images(programs)
-    straight = Run(loaded).go([])
     pager = Pager(PageStore.in_ram(4096), frames=least_frames(4096)) if is_paged else None
-    scheduler = Scheduler(OneEach(GoldenMachine), slice_ticks=slice_ticks, pager=pager, turn_slices=2)
-    with scheduler:
-        net, qwave = MessageBus(LATENCY), MessageBus(2 * LATENCY)
-        for number, image in enumerate(loaded):
-            devices = {0x40: Net(net, number, range(MACHINES)), 0x20: QWave(qwave, number, [5 + number % 2])}
-            scheduler.add(image, devices=devices)
-        scheduler.run()
-        for vm, (reason, digest, log) in zip(scheduler.machines, straight, strict=True):
-            assert vm.stop is (StopCause.HALTED if reason is StopReason.HALTED else StopCause.PEERS)
-            assert (vm.machine.state().digest, vm.host.input_log.to_text()) == (digest, log)
+    with Scheduler(OneEach(GoldenMachine), slice_ticks=slice_ticks, pager=pager, turn_slices=2) as scheduler:
+        assert_as_straight(scheduler, loaded)
+
+
+@settings(max_examples=12)
+@given(st.lists(PROGRAMS, min_size=3, max_size=3), st.integers(1, 80))
+def test_engines_in_worker_processes_wait_as_well(several: list[list[str]], slice_ticks: int) -> None:
+    with WorkerPool("fast", 2) as pool:
+        for programs in several:
+            with Scheduler(pool, slice_ticks=slice_ticks) as scheduler:
+                assert_as_straight(scheduler, images(programs))
+
+
+def assert_as_straight(scheduler: Scheduler, loaded: list[Image]) -> None:
+    straight = Run(loaded).go([])
+    net, qwave = MessageBus(LATENCY), MessageBus(2 * LATENCY)
+    for number, image in enumerate(loaded):
+        devices = {0x40: Net(net, number, range(MACHINES)), 0x20: QWave(qwave, number, [5 + number % 2])}
+        scheduler.add(image, devices=devices)
+    scheduler.run()
+    for vm, (reason, digest, log) in zip(scheduler.machines, straight, strict=True):
+        assert vm.stop is (StopCause.HALTED if reason is StopReason.HALTED else StopCause.PEERS)
+        assert (vm.machine.state().digest, vm.host.input_log.to_text()) == (digest, log)
 
 
 ASK = "k1; out 0x42; lit 0x40; k0; k4; sys 1; drop; in 0x46; in 0x40; halt"

@@ -177,12 +177,7 @@ class Host:
             elif stop.reason is StopReason.EVENT:
                 assert stop.event
                 self._note_time(stop.event.tick + self.clock.slept)
-                try:
-                    self._serve(stop.event)
-                except NotYet as waits:
-                    if self._note_wait(waits):
-                        continue
-                    self.waits_for = waits
+                if self._has_to_wait(stop.event):
                     return Stop(StopReason.TICK)
             else:
                 self._note_time(until_tick + self.clock.slept if stop.reason is StopReason.TICK else ENDED)
@@ -192,15 +187,23 @@ class Host:
         for bus, number in self._busses:
             bus.note_time(number, time)
 
-    def _note_wait(self, waits: NotYet) -> bool:
-        """Tells the busses of a wait for a message; whether it is worth asking again, now that all of them know."""
-        if not isinstance(waits, MessageAwaited):
-            return False
-        is_known, self._is_wait_noted = self._is_wait_noted, True
-        for bus, number in self._busses:
-            bus.note_wait(number, waits.wait)
-        self.is_wait_new |= not is_known
-        return not is_known
+    def _has_to_wait(self, event: Event) -> bool:
+        """Serves a request, unless it has to wait for others; then the busses know of it."""
+        while True:
+            try:
+                self._serve(event)
+                self.waits_for = None
+                return False
+            except NotYet as waits:
+                self.waits_for = waits
+                is_known = self._is_wait_noted or not isinstance(waits, MessageAwaited)
+                if isinstance(waits, MessageAwaited):
+                    for bus, number in self._busses:
+                        bus.note_wait(number, waits.wait)
+                    self._is_wait_noted = True
+                if is_known:
+                    return True
+                self.is_wait_new = True  # asked again, now that all busses know: they may depend on each other
 
     # ---- checkpoints ---------------------------------------------------------------------------------------------
 
