@@ -10,10 +10,17 @@ import pytest
 
 from vac.assembler.assemble import assemble
 from vac.beams.opening import open_store
+from vac.cli.run_session import RunSession
+from vac.devices.device import BaseDevice, NotYet, Reply
+from vac.engines.registry import create_machine
 from vac.host.capabilities import DEFAULT
+from vac.host.session import Host
 from vac.isa.beam import BEAM_BYTES
+from vac.isa.ports import REFUSED
 from vac.package.manifest import DeviceSpec, Quotas
 from vac.package.pack import Description, pack, write_archive
+from vac.scheduler.guarded_machine import GuardedMachine
+from vac.scheduler.quota import Quota, StopCause
 
 VAC = [sys.executable, "-c", "from vac.cli import main; main()"]
 IMAGE = assemble("""
@@ -114,12 +121,26 @@ def test_a_quota_of_the_command_takes_the_place_of_the_package_s(tmp_path: Path)
         assert vac(tmp_path, "run", program, "--json", *words)[2]["status"] == status
 
 
-def test_a_machine_that_waits_for_nobody_says_so(tmp_path: Path) -> None:
+def test_a_machine_alone_does_not_wait_for_messages(tmp_path: Path) -> None:
     made = pack(assemble("in 0x46; halt"), Description("wait", caps=("net",), devices={"0x40": DeviceSpec(kind="net")}))
     write_archive(made, tmp_path / "wait.vac")
-    code, _, report = vac(tmp_path, "run", "wait.vac", "--json")
-    assert (code, report["status"], report["ticks"]) == (4, "it waits for machines that do not go on", 0)
-    assert report["waits_for"] == "machine 0 waits from virtual time 0 on for a message"
+    for words in (("run",), ("run", "--stop-at", "tick:5"), ("record", "-o", "recorded")):
+        code, _, report = vac(tmp_path, words[0], "wait.vac", *words[1:], "--json")
+        assert (code, report["ticks"]) == (0, 2)
+    assert vac(tmp_path, "run", "wait.vac", "--json")[2]["stack"] == [REFUSED]
+
+
+class Never(BaseDevice):
+    def read_register(self, register: int, tick: int) -> Reply:
+        raise NotYet("it waits for rain")
+
+
+def test_a_device_that_lets_a_machine_wait_for_ever_ends_the_run() -> None:
+    machine = GuardedMachine(create_machine("golden"))
+    host = Host(machine, assemble("nop; in 0x50; halt"), devices={0x50: Never()})
+    session = RunSession(host, machine, 1000, Quota(), None, None)
+    session.run()
+    assert (session.cause, session.state.tick, str(host.waits_for)) == (StopCause.PEERS, 1, "it waits for rain")
 
 
 def test_beams_and_denials_go_straight_into_a_store(tmp_path: Path) -> None:

@@ -191,6 +191,13 @@ def test_one_request_waits_only_so_long() -> None:
         assert REFUSED not in (first, second)
 
 
+def test_a_machine_alone_is_refused_to_wait_for_ever() -> None:
+    with VacRuntime("golden") as rt:
+        (alone,) = started(rt, "in 0x46; k8; out 0x46; in 0x46; in 0x40; halt")
+        rt.run()
+        assert alone.registers.data_stack == [REFUSED, 8, 0]
+
+
 def test_a_packet_that_nobody_wants_ends_no_wait() -> None:
     with VacRuntime("golden", latency=10) as rt:
         publish = "lit {}; out 0x21; lit 0x20; k0; k4; sys 1; drop;"

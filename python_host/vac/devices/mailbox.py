@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from .device import BaseDevice, DeviceStateError, saved_number
+from .device import REFUSAL, BaseDevice, DeviceStateError, Reply, saved_number
 from .message_bus import Message, Port
 from .waits import FOREVER
 
@@ -33,22 +33,27 @@ class Mailbox:
         """Takes in what has arrived. Raises PeersBehind."""
         self._admit(self.port.arrived(device.machine.time), device, is_wanted, kind)
 
-    def receive(self, device: BaseDevice, longest: int, topics: frozenset[int] | None, kind: str) -> int:
-        """Waits until there is a message, of these topics or of any; how many ticks that took. longest: FOREVER, or
-        ticks after which it goes on without one. It also goes on when a message was vetoed. Raises PeersBehind, and
-        MessageAwaited as long as nothing has come."""
+    def receive(self, device: BaseDevice, longest: int, topics: frozenset[int] | None, kind: str) -> Reply:
+        """Waits until there is a message, of these topics or of any; replies how many ticks that took.
+
+        longest: FOREVER, or ticks after which it goes on without one. It also goes on when a message was vetoed; a
+        machine that no other can send to is refused to wait for ever. Raises PeersBehind, and MessageAwaited as long as
+        nothing has come.
+        """
 
         def is_wanted(message: Message) -> bool:
             return topics is None or message.topic in topics
 
         self.settle(device, is_wanted, kind)
         if self._messages:
-            return 0
+            return Reply(0)
+        if longest == FOREVER and self.port.is_alone:
+            return REFUSAL
         start = device.machine.time
         end, arrived = self.port.await_next(start, None if longest == FOREVER else longest, topics)
         device.machine.sleep(end - start)
         self._admit(arrived, device, is_wanted, kind)
-        return end - start
+        return Reply(end - start)
 
     def _admit(
         self, messages: list[Message], device: BaseDevice, is_wanted: Callable[[Message], bool], kind: str

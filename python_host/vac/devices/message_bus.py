@@ -94,6 +94,11 @@ class Port:
         """Takes what has arrived by now. Raises PeersBehind, and nothing is taken then."""
         return self._bus.collect(self, time)
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other member can send to this one."""
+        return not self._bus.heard_by(self.number)
+
     def await_next(self, time: int, longest: int | None, topics: frozenset[int] | None) -> tuple[int, list[Message]]:
         """Waits from `time` on for the next message of these topics (None: of any), at most so long (None: for ever).
         The time at which the wait ends, and what has arrived by then. Raises MessageAwaited, and nothing is taken."""

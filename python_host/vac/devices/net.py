@@ -13,7 +13,7 @@
 System call `write` sends all its bytes as one message, at most 64 KiB; `read` gives bytes of the first message, never
 of two, and none when nothing waits. Each peer is a capability: what goes to another machine than those is denied. While
 a machine waits in `receive` it runs no instruction, but virtual time goes on; where that took the longest wait, or
-0xFFFFFFFE ticks, nothing may have come.
+0xFFFFFFFE ticks, nothing may have come. It is refused to wait for ever where no other machine can send to this one.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Net(BaseDevice):
         if register == PEER:
             return Reply(self._peer)
         if register == RECEIVE:
-            return Reply(self._mailbox.receive(self, self._longest, None, _KIND))
+            return self._mailbox.receive(self, self._longest, None, _KIND)
         if register not in (WAITING, SENDER, MESSAGE_LEFT, LOST):
             return REFUSAL
         self._settle()

@@ -89,7 +89,7 @@ class QWave(BaseDevice):
         if register == SUBSCRIBE:
             return Reply(len(self._topics))
         if register == RECEIVE:
-            return Reply(self._mailbox.receive(self, self._longest, frozenset(self._topics), _KIND))
+            return self._mailbox.receive(self, self._longest, frozenset(self._topics), _KIND)
         if register not in (WAITING, FIRST_TOPIC, SENDER, EID_LOW, EID_HIGH, PACKET_LEFT, LOST):
             return REFUSAL
         self._settle()
