@@ -140,23 +140,22 @@ def join_dicts(run: int, joins: Rows) -> list[dict[str, int]]:
 
 def rows_of(found: Iterable[Sequence[Any]]) -> tuple[list[int], Rows, dict[int, bytes]]:
     """Numbers, events and details of rows (seq, FIELDS…, detail)."""
-    columns = list(zip(*found, strict=True))
-    if not columns:
-        return [], np.zeros(0, EVENT), {}
-    rows = np.zeros(len(columns[0]), EVENT)
-    for name, column in zip(FIELDS, columns[1:-1], strict=True):
-        rows[name] = column
+    columns = list(zip(*found, strict=True)) or [()] * (len(FIELDS) + 2)
+    rows = _records(EVENT, FIELDS, columns[1:-1])
     beside = np.flatnonzero(rows["opcode"] == BESIDE).tolist()
     return list(columns[0]), rows, {at: columns[-1][at].encode() for at in beside}
 
 
 def joins_of_rows(found: Iterable[Sequence[int]]) -> Rows:
     """JOIN records of rows in the order of its fields."""
-    columns = list(zip(*found, strict=True))
-    joins = np.zeros(len(columns[0]) if columns else 0, JOIN)
-    for name, column in zip(_JOIN_FIELDS, columns, strict=False):
-        joins[name] = column
-    return joins
+    return _records(JOIN, _JOIN_FIELDS, list(zip(*found, strict=True)) or [()] * len(_JOIN_FIELDS))
+
+
+def _records(kind: np.dtype[np.void], fields: Sequence[str], columns: Sequence[Sequence[int]]) -> Rows:
+    records = np.zeros(len(columns[0]), kind)
+    for name, column in zip(fields, columns, strict=True):
+        records[name] = column
+    return records
 
 
 JOIN_COLUMNS = [JOINS.c[name] for name in _JOIN_FIELDS]

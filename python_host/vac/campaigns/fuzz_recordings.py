@@ -13,7 +13,7 @@ from pathlib import Path
 from blake3 import blake3
 
 from ..assembler.assemble import assemble
-from ..checkpoint.checkpoint import CheckpointFolder
+from ..checkpoint.checkpoint import JOINT_SUFFIX, CheckpointFolder
 from ..checkpoint.errors import CheckpointError
 from ..checkpoint.leaf_store import PACK_SUFFIX, LeafStore
 from ..engines.registry import create_machine
@@ -83,6 +83,16 @@ def read_checkpoint(data: bytes) -> None:
             folder.load("fuzzed").point.root()
 
 
+def read_joint(data: bytes) -> None:
+    """As `read_checkpoint`, for several machines."""
+    folder = CheckpointFolder(_recording().checkpoints.folder)
+    for content in (data, _with_right_check(data)):
+        folder.path("fuzzed", JOINT_SUFFIX).write_bytes(content)
+        with suppress(CheckpointError):
+            for machine in folder.load_joint("fuzzed").machines.values():
+                machine.point.root()
+
+
 def _with_right_check(data: bytes) -> bytes:
     try:
         fields = json.loads(data)
@@ -125,6 +135,12 @@ def _seed_pack() -> list[bytes]:
     return [path.read_bytes() for path in _recording().checkpoints.store.packs]
 
 
+def _seed_joint() -> list[bytes]:
+    folder, point = _recording().checkpoints, _recording().origin.point
+    folder.save_joint("seed", {"a": point, "b": point}, {"latency": 1000, "numbers": {"a": 0, "b": 1}})
+    return [folder.path("seed", JOINT_SUFFIX).read_bytes()]
+
+
 def _seed_entries() -> list[bytes]:
     return [encode_entry(entry, 0) for entry in _recording().entries]
 
@@ -138,6 +154,7 @@ TARGETS = {
     "segments": Target(read_segments, lambda: [_recording().segment_path.read_bytes()]),
     "recording": Target(read_about, lambda: [_recording().about.to_bytes()]),
     "checkpoint": Target(read_checkpoint, lambda: [_recording().checkpoints.path(ORIGIN).read_bytes()]),
+    "joint-checkpoint": Target(read_joint, _seed_joint),
     "leaves": Target(read_pack, _seed_pack),
     "exported": Target(read_exported, lambda: [encode_bundle(_recording())]),
 }

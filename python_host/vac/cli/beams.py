@@ -128,7 +128,7 @@ def lineage(
 ) -> None:
     """Show the newest events of a cell, oldest first."""
     with _failures(), _opened(store) as opened:
-        for name in [run] if run is not None else [info.name for info in opened.runs()]:
+        for name in _names(opened, run):
             _show(opened, name, opened.lineage(name, cell, limit), as_json)
 
 
@@ -209,7 +209,7 @@ def seal(run: AnyRun = None, store: Store = _STORE) -> None:
     """Compress the segments of a folder into columns."""
     with _failures(), _opened(store, writable=True) as opened:
         folder = _segments(opened)
-        for name in [run] if run is not None else [info.name for info in folder.runs()]:
+        for name in _names(folder, run):
             with _progress(f"seal {name}") as progress:
                 sealed = folder.seal(name, progress)
             typer.echo(f"{name}: {sealed:,} events sealed")
@@ -242,7 +242,7 @@ def export(
         redactor, denials = read_redactor(redact) if redact else None, DenialLog()
         gate_of = export_gates(policy, package, label or [], quota_class, denials)
         with _opened(store) as opened:
-            names = [run] if run is not None else [info.name for info in opened.runs()]
+            names = _names(opened, run)
             with written_whole(jsonl) as file, _progress(f"export to {jsonl}") as progress:
                 written = export_jsonl(opened, names, file, redactor, progress, gate_of)
     typer.echo(f"{jsonl}: {written:,} events")
@@ -290,6 +290,11 @@ def _opened(name: str, writable: bool = False) -> Iterator[BeamStore]:
         for repair in getattr(store, "repairs", ()):
             typer.echo(repair, err=True)
         yield store
+
+
+def _names(store: BeamStore, run: str | None) -> list[str]:
+    """The run that was named, or all of them."""
+    return [info.name for info in store.runs()] if run is None else [run]
 
 
 def _segments(store: BeamStore) -> SegmentStore:

@@ -126,6 +126,8 @@ def recording_errors() -> Iterator[None]:
         fail(str(error))
     except OSError as error:
         fail(f"{error.filename or 'the file system'}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        fail("interrupted", INTERRUPTED)
 
 
 @contextmanager
