@@ -8,7 +8,9 @@ from pathlib import Path
 
 from tests.gdb.client import Client
 from tests.gdb.programs import COMMAND, SORT, gdb_server, write_lines
+from typer.testing import CliRunner
 
+from vac.cli import app
 from vac.debugger import Session
 from vac.gdb.packets import Packet, PacketReader, Signal, frame
 
@@ -107,5 +109,5 @@ def test_bad_input_ends_the_command(tmp_path: Path) -> None:
         ([loop, "--source", SORT], "assembles to other code"),
         ([loop, "--replay", SORT], "no entry of an input log"),
     ):
-        done = subprocess.run([*COMMAND, "gdb", *map(str, arguments)], capture_output=True, text=True)
-        assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
+        done = CliRunner().invoke(app, ["gdb", *map(str, arguments)])
+        assert done.exit_code == 2 and said in done.stderr and isinstance(done.exception, SystemExit)
