@@ -17,6 +17,10 @@ from vac.assembler.assemble import assemble
 from vac.cli import app
 from vac.engines.registry import create_machine
 from vac.host.session import Host
+from vac.memory.address import PageKey
+from vac.memory.errors import TierUnavailable
+from vac.memory.page import Page
+from vac.memory.tier import RamTier
 from vac.scheduler.statistics_file import read_statistics
 
 from .loads import CALM, ERRATIC, MIX, TOUCHER
@@ -122,12 +126,39 @@ def test_packages_bring_their_quotas() -> None:
         (("mix.vasm", "--page-size", "5000"), "page size 5000"),
         (("mix.vasm", "--page-size", "big"), "'big' is no size"),
         (("mix.vasm", "--shared-core", "--processes", "2"), "leave out --processes"),
+        (("mix.vasm", "--engine", "board", "--processes", "1"), "leave out --processes"),
+        (("mix.vasm", "--engine", "board", "--port", "nowhere"), "cannot open nowhere"),
+        (("calm.vasm", "--record", "absent/s.jsonl"), "cannot write 'absent/s.jsonl'"),
+        (("calm.vasm", "--output", "mix.vasm"), "cannot write 'mix.vasm'"),
         (("mix.vasm", "--tiers", "s3:host/bucket"), "write s3:http://HOST:PORT/BUCKET"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(arguments: tuple[str, ...], message: str) -> None:
     said = vac("schedule", *arguments, code=2)
     assert message in said and len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("refusals", "patience", "code"), [(3, 60, 0), (3, 0, 5), (1 << 30, 0.6, 5)])
+def test_a_tier_that_fails_for_a_while_is_tried_again(
+    refusals: int, patience: float, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get_page, left = RamTier.get_page, refusals
+
+    def get(tier: RamTier, key: PageKey) -> Page:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return get_page(tier, key)
+        raise TierUnavailable(tier.name, "no answer")
+
+    monkeypatch.setattr(RamTier, "get_page", get)
+    options = ("--frames", 19, "--page-size", "4KiB", "--slice", 400, "--tier-patience", patience, "--no-prefetch")
+    said = vac("schedule", "touch.vasm", "--copies", 3, *options, "--json", code=code)
+    rows = json.loads(said.splitlines()[-1])["machines"]
+    stops = {row["stop"] for row in rows}
+    assert stops == {"halted"} if code == 0 else "a tier of memory failed" in stops
+    assert code or [row["digest"] for row in rows] == [digest_alone("touch", seed) for seed in range(3)]
+    assert ("no answer; trying again for" in said) == bool(patience)
 
 
 @pytest.mark.parametrize("processes", [0, 2])

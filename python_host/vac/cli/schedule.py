@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..engines.registry import ENGINES, EngineError
+from ..link.serial_port import DEFAULT_BAUD
 from .failure import fail, write_whole
 from .package_file import is_package, open_package, package_host
 from .package_options import number, pairs
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
-from .run import NEVER, load_program
+from .run import NEVER, Patience, load_program
 from .schedule_report import print_report, schedule_report
 from .schedule_run import ScheduleRun
 
@@ -64,6 +66,16 @@ def schedule(
         Path | None, typer.Option(help="Write statistics over time, which `vac plot` draws.", metavar="OUT")
     ] = None,
     every: Annotated[int, typer.Option(help="Slices between two samples of them.", min=1)] = 100,
+    port: Annotated[
+        str | None,
+        typer.Option(envvar="VAC_PORT", help="Serial device of the engine `board`.", metavar="DEVICE"),
+    ] = None,
+    baud: Annotated[int, typer.Option(help="Rate of that serial line.")] = DEFAULT_BAUD,
+    patience: Patience = None,
+    tier_patience: Annotated[
+        float,
+        typer.Option(help="Seconds for which a tier of memory that failed is tried again; by default none.", min=0.0),
+    ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Run every PROGRAM at the same time; no machine can tell that there are others.
@@ -77,6 +89,9 @@ def schedule(
         fail(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}")
     if shared_core and processes:
         fail("--shared-core is one engine in this process; leave out --processes")
+    if engine == "board" and processes:
+        fail("a board is one core, which all machines share in this process; leave out --processes")
+    _check_places(record, output)
     limits = _quota(quota or [])
     given = _read(input_file) if input_file else b""
     loaded = [(path, open_package(path) if is_package(path) else load_program(path)[0]) for path in programs]
@@ -84,10 +99,10 @@ def schedule(
         pager = open_pager(frames, page_size, tiers, prefetch)
         if pager:
             stack.callback(close_pager, pager)
-        executor = _executor(stack, engine, processes, shared_core)
+        executor = _executor(stack, engine, processes, shared_core, port, baud, patience)
         scheduler = stack.enter_context(Scheduler(executor, pager=pager, slice_ticks=slice_ticks))
         consoles = _add_all(scheduler, loaded, copies, limits, seed, given)
-        run = ScheduleRun(scheduler, stack, record, every)
+        run = ScheduleRun(scheduler, stack, record, every, tier_patience)
         with run.interruptible():
             run.go(until)
         report = schedule_report(scheduler, run, engine, processes)
@@ -125,7 +140,23 @@ def _read(path: Path) -> bytes:
         fail(f"cannot read {str(path)!r}: {error.strerror or error}")
 
 
-def _executor(stack: ExitStack, engine: str, processes: int, shared_core: bool) -> Executor:
+def _check_places(record: Path | None, output: Path | None) -> None:
+    """What cannot be written at the end is refused at the beginning."""
+    if record and not (record.parent.is_dir() and os.access(record.parent, os.W_OK)):
+        fail(f"cannot write {str(record)!r}: there is no folder for it, or none that may be written to")
+    if output:
+        _make_folder(output)
+
+
+def _executor(
+    stack: ExitStack,
+    engine: str,
+    processes: int,
+    shared_core: bool,
+    port: str | None,
+    baud: int,
+    patience: float | None,
+) -> Executor:
     from ..engines.registry import create_machine
     from ..scheduler.executors import OneEach, SharedCore
     from ..scheduler.worker_pool import WorkerPool
@@ -133,8 +164,9 @@ def _executor(stack: ExitStack, engine: str, processes: int, shared_core: bool) 
     try:
         if processes:
             return stack.enter_context(WorkerPool(engine, processes))
-        if shared_core:
-            return SharedCore(create_machine(engine, keeps_beams=False))
+        if shared_core or engine == "board":
+            core = create_machine(engine, keeps_beams=False, port=port, baud=baud, patience_s=patience)
+            return SharedCore(core)
     except (EngineError, ValueError) as error:
         fail(str(error))
     return OneEach(engine)
@@ -198,10 +230,14 @@ def _tighter(first: Quota, second: Quota) -> Quota:
     )
 
 
-def _write_consoles(folder: Path, consoles: dict[str, io.BytesIO]) -> None:
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         fail(f"cannot write {str(folder)!r}: {error.strerror or error}")
+
+
+def _write_consoles(folder: Path, consoles: dict[str, io.BytesIO]) -> None:
+    _make_folder(folder)
     for name, text in consoles.items():
         write_whole(folder / f"{name}.out", text.getvalue())

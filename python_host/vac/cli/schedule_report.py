@@ -130,9 +130,8 @@ def print_report(report: dict[str, Any]) -> None:
     seconds = report["seconds"]
     speed = f", {report['ticks'] / seconds / 1e6:.1f} M ticks/s" if seconds >= 0.1 else ""
     ways = f"{report['processes']} worker processes" if report["processes"] else "this process"
-    console.print(
-        f"{len(machines)} machines on {report['engine']} in {ways}: {report['ticks']:,} ticks in {seconds:.3f} s{speed}"
-    )
+    count = "1 machine" if len(machines) == 1 else f"{len(machines)} machines"
+    console.print(f"{count} on {report['engine']} in {ways}: {report['ticks']:,} ticks in {seconds:.3f} s{speed}")
     console.print(f"weighted Jain index {report['jain']:.4f}, longest wait {report['largest_gap']:,} ticks of others")
     if is_paged:
         paging = report["paging"]

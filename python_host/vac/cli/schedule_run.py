@@ -19,15 +19,20 @@ from .run import NEVER
 if TYPE_CHECKING:
     from ..scheduler.accounts import Report
     from ..scheduler.scheduler import Scheduler
+    from ..scheduler.virtual_machine import VirtualMachine
 
 _QUIET_SECONDS = 2.0
 _DEATHS_IN_A_ROW = 3
+_TIER_PAUSE_SECONDS = 0.5
 
 
 class ScheduleRun:
-    """Runs a scheduler with progress and statistics."""
+    """Runs a scheduler with progress and statistics. tier_patience: seconds for which a tier of memory that failed is
+    tried again, anew each time that machines have come further."""
 
-    def __init__(self, scheduler: Scheduler, stack: ExitStack, record: Path | None, every: int) -> None:
+    def __init__(
+        self, scheduler: Scheduler, stack: ExitStack, record: Path | None, every: int, tier_patience: float = 0.0
+    ) -> None:
         self.scheduler = scheduler
         self.is_interrupted = False
         self.seconds = 0.0
@@ -35,6 +40,8 @@ class ScheduleRun:
         self._stack = stack
         self._record = record
         self._every = every
+        self._tier_patience = tier_patience
+        self._tier_failed_at: float | None = None
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
@@ -54,7 +61,7 @@ class ScheduleRun:
 
     def go(self, until: int) -> None:
         """Until all have stopped, the clock is there, or Ctrl-C. A machine whose process was killed goes on in another
-        one."""
+        one; one that a tier of memory has failed tries again as long as there is patience."""
         from ..scheduler.quota import StopCause
 
         samples = io.StringIO() if self._record else None
@@ -67,12 +74,15 @@ class ScheduleRun:
                 clock = self.scheduler.clock
                 self.scheduler.run(until if until < NEVER else None, on_progress=watch, progress_slices=self._every)
                 lost = [vm for vm in self.scheduler.machines if vm.stop is StopCause.WORKER]
-                deaths = deaths + 1 if self.scheduler.clock == clock else 0
-                if not lost:
+                has_moved = self.scheduler.clock != clock
+                deaths = 0 if has_moved or not lost else deaths + 1
+                if lost:
+                    typer.echo(str(lost[0].error), err=True)
+                    self.restarts += 1
+                waiting = self._tried_again(has_moved)
+                if not lost and not waiting:
                     break
-                typer.echo(str(lost[0].error), err=True)
-                self.restarts += 1
-                for vm in lost:
+                for vm in lost + waiting:
                     self.scheduler.resume(vm)
             watch(None)
         except KeyboardInterrupt:
@@ -81,6 +91,22 @@ class ScheduleRun:
             self.seconds = time.monotonic() - began
             if self._record and samples:
                 write_whole(self._record, samples.getvalue().encode())
+
+    def _tried_again(self, has_moved: bool) -> list[VirtualMachine]:
+        """Machines that a tier has failed, after a moment; none once patience is over, or after Ctrl-C."""
+        from ..scheduler.quota import StopCause
+
+        failed = [vm for vm in self.scheduler.machines if vm.stop is StopCause.PAGING]
+        now = time.monotonic()
+        if not failed or not self._tier_patience or self.is_interrupted:
+            return []
+        if has_moved or self._tier_failed_at is None:
+            self._tier_failed_at = now
+            typer.echo(f"{failed[0].error}; trying again for {self._tier_patience:g} s", err=True)
+        if now - self._tier_failed_at > self._tier_patience:
+            return []
+        time.sleep(min(_TIER_PAUSE_SECONDS, self._tier_patience))
+        return [] if self.is_interrupted else failed
 
     def _watcher(self, samples: io.StringIO | None, show: Callable[[], None]) -> Callable[[Any], None]:
         if samples is None:
