@@ -162,6 +162,51 @@ def test_breakpoints_in_the_code() -> None:
     drive((80, 24), story)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_labels_devices_and_lines_of_source(size: tuple[int, int]) -> None:
+    async def story(driver: Driver) -> None:
+        session = driver.app.session
+        lines = driver.screen().splitlines()
+        assert any("▶" in line and "sort_lines.vasm" not in line for line in lines), "the instruction that comes next"
+        await driver.say("break sift")
+        await driver.press("c")
+        assert session.state.pc == session.source.code["sift"] and "breakpoint 1 (sift)" in driver.log()
+        assert "sift:" in driver.screen(), "the label stands above its code"
+        span = session.source.span(session.state.pc)
+        assert span and any(f"{span.line} {span.text.split()[0]}" in line for line in driver.screen().splitlines())
+        await driver.say("delete 1")
+        await driver.say("break event out console")
+        await driver.press("c")
+        out, comes_next = driver.tick, session.history.instruction
+        assert (found := comes_next()) and found.text() == "out 0" and "breakpoint 2" in driver.log()
+        await driver.say("backto event in console")
+        assert driver.tick < out and (found := comes_next()) and found.text() == "in 0"
+        signs = str(driver.app.query_one(Timeline).render()).splitlines()[0]
+        assert {"i", "s"} <= set(signs)
+        await driver.say("delete 2")
+        await driver.say("break when inputs == 9 and sp == 1")
+        await driver.say("start")
+        await driver.press("c")
+        assert session.state.sp == 1 and session.history.position == 9 and "breakpoint 3" in driver.log()
+
+    drive(size, story)
+
+
+def test_a_dream_and_back() -> None:
+    async def story(driver: Driver) -> None:
+        await driver.say("seek 100")
+        await driver.say("dream input zebra\\n")
+        assert "sort_lines (dream 1)" in driver.screen() and driver.tick == 100
+        await driver.press("end", "5")
+        assert "zebra" in driver.screen()
+        await driver.say("wake")
+        assert driver.tick == 100 and "(dream 1)" not in driver.screen()
+        await driver.press("end")
+        assert "zebra" not in driver.screen() and "quince" in driver.screen()
+
+    drive((80, 24), story)
+
+
 def test_the_timeline_seeks() -> None:
     async def story(driver: Driver) -> None:
         await driver.press("end")
