@@ -117,8 +117,7 @@ class Node:
 
     def packed(self) -> bytes:
         """What the node's hash is taken of: the set of children that are there (u16), and their hashes in order."""
-        present = {i: child.address for i, child in sorted(self.children.items()) if child.address is not None}
-        return pack_node(present)
+        return pack_node({index: child.address for index, child in self.children.items()})
 
     @property
     def address(self) -> bytes | None:
@@ -135,9 +134,12 @@ class Node:
 
 
 def pack_node(children: Mapping[int, bytes | None]) -> bytes:
-    present = [index for index in range(16) if children.get(index)]
-    mask = sum(1 << index for index in present)
-    return mask.to_bytes(2, "little") + b"".join(children[index] or b"" for index in present)
+    mask, hashes = 0, b""
+    for index in sorted(children):
+        if address := children[index]:
+            mask |= 1 << index
+            hashes += address
+    return mask.to_bytes(2, "little") + hashes
 
 
 def unpack_node(packed: bytes) -> dict[int, bytes]:

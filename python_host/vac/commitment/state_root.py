@@ -32,10 +32,10 @@ def registers_hash(state: State) -> bytes:
 
 def stacks_hash(state: State) -> bytes:
     """Hash of the live data stack and of the whole return stack, with labels."""
-    live = [*range(state.sp), *range(DATA_STACK_CELLS, len(state.cells))]
-    cells = struct.pack(f"<{len(live)}I", *(state.cells[index] for index in live))
-    labels = struct.pack(f"<{len(live)}H", *(state.labels[index] for index in live))
-    return hash_of(Domain.STACKS, bytes([state.sp]), cells, labels)
+    cells = state.cells[: state.sp] + state.cells[DATA_STACK_CELLS:]
+    labels = state.labels[: state.sp] + state.labels[DATA_STACK_CELLS:]
+    packed = struct.pack(f"<{len(cells)}I", *cells), struct.pack(f"<{len(labels)}H", *labels)
+    return hash_of(Domain.STACKS, bytes([state.sp]), *packed)
 
 
 def state_root(state: State, memory_root: bytes) -> bytes:

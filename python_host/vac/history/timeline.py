@@ -27,7 +27,7 @@ class Limits:
     """share: of run time, that taking points may cost. points, memory_bytes: kept at most, the second beyond what one
     copy of the machine's memory takes. widest_gap: ticks between neighbours that thinning keeps to while it can."""
 
-    share: float = 0.05
+    share: float = 0.03
     points: int = 1024
     memory_bytes: int = 1 << 29
     widest_gap: int = 1 << 24

@@ -53,13 +53,14 @@ class Recorder:
 
     def run(self, until_tick: int) -> Stop:
         """As `Host.run`."""
+        tick = self.tick
         while True:
-            tick = self.tick
             boundary = (tick // self._size + 1) * self._size
             stop = self.host.run(min(until_tick, boundary))
-            if stop.reason is StopReason.TICK and self.tick == boundary:
+            tick = self.tick
+            if stop.reason is StopReason.TICK and tick == boundary:
                 self._close_segment()
-            if stop.reason is not StopReason.TICK or self.tick >= until_tick or self.tick < boundary:
+            if stop.reason is not StopReason.TICK or tick >= until_tick or tick < boundary:
                 return stop
 
     def _close_segment(self) -> None:
