@@ -23,7 +23,11 @@ from .toolchain import require_cxx, verilator_binary, verilator_environment, ver
 _SOURCES = Path(__file__).parent
 _HARNESS = ("harness.h", "harness.cpp", "native_core.h")
 _COMPILER_FLAGS = ("-std=c++17", "-fPIC", "-fno-strict-aliasing", "-DVL_TIME_CONTEXT", "-pthread")
-_VERILATOR_FLAGS = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint")
+_VERILATOR_FLAGS = (
+    *("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint"),
+    # A table is looked up by everything that it could hang on; a chain of conditions mostly ends early.
+    "-fno-table",
+)
 
 
 def _optimization(traced: bool) -> str:
@@ -89,6 +93,10 @@ def _compile(folder: Path, config: CoreConfig, verilog: str, traced: bool) -> Pa
     (folder / "state_map.h").write_text(state_map_header())
     flags = [*_VERILATOR_FLAGS, *(("--trace",) if traced else ())]
     run_tool([str(verilator_binary()), *flags, "--Mdir", "model", f"{TOP_NAME}.v", "--top-module", TOP_NAME], folder)
+    header = (folder / "model" / f"V{TOP_NAME}___024root.h").read_text()
+    if header.count("__Vtrigprevexpr_") != 1:
+        # What native_core.h evaluates in a cycle would not be all.
+        raise BuildFailed("the Verilated core waits for other things than its clock: a combinational loop?")
     include = verilator_root() / "include"
     runtime = ["verilated.cpp", "verilated_threads.cpp", *(("verilated_vcd_c.cpp",) if traced else ())]
     sources = [
