@@ -11,8 +11,8 @@ from vac.isa.limits import (
 from vac.isa.traps import Trap
 
 from .arithmetic import ALU_LAYOUT, alu_control
-from .decoder import Peek, UnitCode
-from .micro_op import FIRST_STEP_FLAGS, Step
+from .decoder import FIRST_STEP_FLAGS, PLAIN_CONTROL, Peek, UnitCode
+from .micro_op import Step
 from .pipeline import Pipeline
 
 
@@ -21,6 +21,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
     control = p.r_control
     op = p.r_op
     fire = p.r_fire
+    in_words = p.config.in_words
     swaps, tables, returns, calls_direct = control.swaps, control.tables, control.returns, control.calls
     legal = Signal()
     two_steps = Signal()
@@ -73,12 +74,12 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.pc.eq(p.r_pc),
         op.sequential_pc.eq(p.r_sequential),
         op.target.eq(p.r_pc + p.r_offset),
-        op.length.eq(control.length),
+        *([op.group("plain").eq(control.group("plain"))] if in_words else [op.length.eq(control.length)]),
         op.backward.eq(p.r_backward),
         op.marked.eq(p.r_marked),
         op.function.eq(control.function),
         op.alu.eq(control.alu),
-        *(op[field].eq(control[field]) for field in ("condition", "equality", "relation_signed", "relation_inverted")),
+        *(op[field].eq(control[field]) for field in PLAIN_CONTROL[1:5] if not in_words),
         op.a_used.eq(a.is_stack | a.is_local | (control.peek != Peek.NONE) | swaps | returns),
         op.a_cell.eq(Mux(a.is_local, frame_base + a.index, Mux(b.is_stack, sp_under, sp_top))),
         op.b_used.eq(b.is_stack | b.is_local | swaps),
@@ -92,7 +93,7 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.rp.eq(p.spec_rp),
         op.fp.eq(p.spec_fp),
         op.size_log2.eq(control.size_log2),
-        op.is_signed.eq(control.is_signed),
+        *([] if in_words else [op.is_signed.eq(control.is_signed)]),
         op.indexed.eq(control.indexed),
         op.operand_bytes.eq(p.r_word[8:16]),
         op.flags.eq(control.flags | Mux(op.pushes, BeamFlag.PUSH.value, 0)),
@@ -100,7 +101,15 @@ def address_stage(p: Pipeline, m: Module) -> None:
         op.enters.eq(tables & p.r_second),
         op.reads_memory.eq((control.is_load | tables) & ~p.r_second),
         op.is_memory.eq((control.is_load | control.is_store | tables) & ~p.r_second),
-        *(op[flag].eq(control[flag] & ~p.r_second) for flag in FIRST_STEP_FLAGS),
+        *(
+            [
+                op.group("first_step").eq(
+                    control.group("first_step").as_value() & ~p.r_second.replicate(len(FIRST_STEP_FLAGS))
+                )
+            ]
+            if in_words
+            else (op[flag].eq(control[flag] & ~p.r_second) for flag in FIRST_STEP_FLAGS)
+        ),
         op.serializes.eq(control.serializes | op.enters),
     ]
     with m.If((control.peek == Peek.SECOND) | swaps):

@@ -1,5 +1,6 @@
 """Arithmetic units of the stack core (see `vac.isa.alu` for what they compute)."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
@@ -8,6 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from vac.isa.alu import AluFunction as F
 from vac.isa.alu import Condition
+
+from .config import CoreConfig
 
 
 class Relation(NamedTuple):
@@ -199,9 +202,9 @@ class Alu(wiring.Component):
 class Multiplier(wiring.Component):
     """32 x 32 multiplier in three stages.
 
-    Attributes: a, b: In(32), taken every cycle. is_signed: In(1), given one cycle after the operands. high: In(1),
-    given two cycles after them. result: Out(32), combinational in that same cycle: the low half, or the high half of
-    the signed or unsigned product.
+    Attributes: a, b: In(32), taken every cycle; in a build that works in words, only while `wanted`: Signal(1).
+    is_signed: In(1), given one cycle after the operands. high: In(1), given two cycles after them. result: Out(32),
+    combinational in that same cycle: the low half, or the high half of the signed or unsigned product.
     """
 
     a: In(32)
@@ -210,27 +213,37 @@ class Multiplier(wiring.Component):
     high: In(1)
     result: Out(32)
 
+    def __init__(self, config: CoreConfig) -> None:
+        self._in_words = config.in_words
+        self.wanted = Signal()
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         a_low, a_high, b_low, b_high = self.a[:16], self.a[16:], self.b[:16], self.b[16:]
         low, cross_a, cross_b, top = (Signal(32, name=name) for name in ("low", "cross_a", "cross_b", "top"))
         # The unsigned high half exceeds the signed one by b where a is negative and by a where b is.
         correction = Signal(32)
-        m.d.sync += [
-            low.eq(a_low * b_low),
-            cross_a.eq(a_high * b_low),
-            cross_b.eq(a_low * b_high),
-            top.eq(a_high * b_high),
-            correction.eq((self.b & self.a[31].replicate(32)) + (self.a & self.b[31].replicate(32))),
-        ]
+        with m.If(self.wanted) if self._in_words else nullcontext():
+            m.d.sync += [
+                low.eq(a_low * b_low),
+                cross_a.eq(a_high * b_low),
+                cross_b.eq(a_low * b_high),
+                top.eq(a_high * b_high),
+                correction.eq((self.b & self.a[31].replicate(32)) + (self.a & self.b[31].replicate(32))),
+            ]
         lowest = Signal(16)
         middle = Signal(34)
         upper = Signal(32)
-        m.d.sync += [
-            lowest.eq(low[:16]),
-            middle.eq(cross_a + cross_b + low[16:]),
-            upper.eq(top - (correction & self.is_signed.replicate(32))),
-        ]
+        taken = Signal()
+        if self._in_words:
+            m.d.sync += taken.eq(self.wanted)
+        with m.If(taken) if self._in_words else nullcontext():
+            m.d.sync += [
+                lowest.eq(low[:16]),
+                middle.eq(cross_a + cross_b + low[16:]),
+                upper.eq(top - (correction & self.is_signed.replicate(32))),
+            ]
         m.d.comb += self.result.eq(Mux(self.high, upper + middle[16:], Cat(lowest, middle[:16])))
         return m
 

@@ -99,7 +99,7 @@ BOARDS = {
             oscillator_hz=25e6,
             clock_hz=65e6,
             pll=_ecp5_pll(input_divider=5, multiplier=13, output_divider=9),
-            config=CoreConfig(frame_bits=4, window_way_bits=0, label_bits=0, has_retire_port=False),
+            config=CoreConfig(frame_bits=4, window_way_bits=0, label_bits=0, has_retire_port=False, in_words=False),
             frame_ram=BlockFrameRam,
             lamp_inverted=False,
             constraints="ulx3s.lpf",
@@ -112,7 +112,9 @@ BOARDS = {
             oscillator_hz=12e6,
             clock_hz=24e6,
             pll=_ice40_pll(multiplier=64, divider_log2=5, filter_range=1),
-            config=CoreConfig(core="compact", frame_bits=5, label_bits=0, beam_fifo=8, has_retire_port=False),
+            config=CoreConfig(
+                core="compact", frame_bits=5, label_bits=0, beam_fifo=8, has_retire_port=False, in_words=False
+            ),
             frame_ram=SinglePortFrameRam,
             lamp_inverted=True,
             constraints="icebreaker.pcf",

@@ -1,5 +1,8 @@
 """M: judges each operation; what commits here has happened."""
 
+from contextlib import nullcontext
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 
 from vac.isa.beam import BeamFlag
@@ -44,18 +47,27 @@ def commit_stage(p: Pipeline, m: Module) -> None:
     labels_held = Signal()
     page_bad = Signal()
     waits = Signal()
-    m.d.comb += [
-        labels_held.eq(~(c.labels & ~at.labels).any() if p.config.label_bits else 1),
-        page_bad.eq(
-            p.m_is_memory
-            & ~(
-                p.m_translation_valid
-                & (p.m_translation.leaf == c.aux[LEAF_BITS:])
-                & (~c.is_store | (at.writable & labels_held))
-            )
-        ),
-        waits.eq(c.is_event & ~p.answer_valid),
-    ]
+    if p.config.in_words:
+        found = p.m_translation_valid & (p.m_translation.leaf == c.aux[LEAF_BITS:])
+        held = ~(c.labels & ~at.labels).any() if p.config.label_bits else Const(1, 1)
+        with m.If(p.m_is_memory):
+            m.d.comb += page_bad.eq(~found)
+            with m.If(c.is_store):
+                m.d.comb += page_bad.eq(~(found & at.writable & held))
+        m.d.comb += waits.eq(c.is_event & ~p.answer_valid)
+    else:
+        m.d.comb += [
+            labels_held.eq(~(c.labels & ~at.labels).any() if p.config.label_bits else 1),
+            page_bad.eq(
+                p.m_is_memory
+                & ~(
+                    p.m_translation_valid
+                    & (p.m_translation.leaf == c.aux[LEAF_BITS:])
+                    & (~c.is_store | (at.writable & labels_held))
+                )
+            ),
+            waits.eq(c.is_event & ~p.answer_valid),
+        ]
     p.m_trap, p.m_waits, p.m_page_bad = trap, waits, page_bad
 
     exhausted = Signal()
@@ -85,13 +97,14 @@ def commit_stage(p: Pipeline, m: Module) -> None:
             p.data_bus.read.eq(0),
             p.data_bus.write_mask.eq(c.store_mask & p.commit.replicate(4)),
         ]
-    m.d.comb += p.data_bus.write_data.eq(
-        Mux(
-            c.size_log2 == 2,
-            c.store_data,
-            Mux(c.size_log2 == 1, c.store_data[:16].replicate(2), c.store_data[:8].replicate(4)),
+    with m.If(p.m_takes_bus) if p.config.in_words else nullcontext():
+        m.d.comb += p.data_bus.write_data.eq(
+            Mux(
+                c.size_log2 == 2,
+                c.store_data,
+                Mux(c.size_log2 == 1, c.store_data[:16].replicate(2), c.store_data[:8].replicate(4)),
+            )
         )
-    )
 
     with m.If(retires):
         m.d.sync += [p.budget.eq(p.budget - 1), p.budget_spent.eq(p.budget == 1)]
@@ -129,25 +142,9 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += result.eq(p.answer_value)
     with m.Else():
         m.d.comb += result.eq(c.result & (~(c.is_load | c.is_multiply)).replicate(32))
-    at_byte = Signal(4)
     part = Signal(LOADED_PART_LAYOUT)
-    # Of the loaded word, which bytes make the value.
-    m.d.comb += at_byte.eq(1 << c.aux[:2])
-    with m.If(c.is_load):
-        with m.Switch(c.size_log2):
-            with m.Case(0):
-                m.d.comb += [part.byte.eq(at_byte), part.extends_byte.eq(1)]
-            with m.Case(1):
-                m.d.comb += [
-                    part.byte.eq(Mux(c.aux[1], 0b0100, 0b0001)),
-                    part.second_byte.eq(Mux(c.aux[1], 0b1000, 0b0010)),
-                ]
-            with m.Default():
-                m.d.comb += [part.byte.eq(0b0001), part.second_byte.eq(0b0010), part.whole.eq(1)]
-        with m.If(c.is_signed & (c.size_log2 == 0)):
-            m.d.comb += part.sign_of.eq(part.byte)
-        with m.If(c.is_signed & (c.size_log2 == 1)):
-            m.d.comb += part.sign_of.eq(part.second_byte)
+    if not p.config.in_words:
+        _place_load(p, m, part)
     m.d.sync += [
         p.w_part.eq(part),
         p.w_writes_late.eq(p.m_valid & c.writes & c.is_multiply),
@@ -166,3 +163,25 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         with m.If(c.is_load & p.has_labels):
             m.d.sync += [w.labels.eq(c.labels | at.labels), w.cell_labels.eq(c.labels | at.labels)]
     m.d.sync += p.w_retires.eq(retires)
+
+
+def _place_load(p: Pipeline, m: Module, part: Any) -> None:
+    """Of the loaded word, which bytes make the value."""
+    c = p.m
+    at_byte = Signal(4)
+    m.d.comb += at_byte.eq(1 << c.aux[:2])
+    with m.If(c.is_load):
+        with m.Switch(c.size_log2):
+            with m.Case(0):
+                m.d.comb += [part.byte.eq(at_byte), part.extends_byte.eq(1)]
+            with m.Case(1):
+                m.d.comb += [
+                    part.byte.eq(Mux(c.aux[1], 0b0100, 0b0001)),
+                    part.second_byte.eq(Mux(c.aux[1], 0b1000, 0b0010)),
+                ]
+            with m.Default():
+                m.d.comb += [part.byte.eq(0b0001), part.second_byte.eq(0b0010), part.whole.eq(1)]
+        with m.If(c.is_signed & (c.size_log2 == 0)):
+            m.d.comb += part.sign_of.eq(part.byte)
+        with m.If(c.is_signed & (c.size_log2 == 1)):
+            m.d.comb += part.sign_of.eq(part.second_byte)

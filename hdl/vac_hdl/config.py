@@ -23,7 +23,8 @@ class CoreConfig:
     information-flow labels, 16, or 0 to leave them out. beam_fifo: depth of the beam port's buffer in records, at
     least 8. branch_target_bits: log2 of the entries of the branch target buffer, or -1 to leave it out. has_lut_ram:
     small memories can be read without a clock; false for iCE40. has_retire_port: brings out what lockstep compares;
-    boards leave it out.
+    boards leave it out. in_words: written for a simulator, which takes a step a word and skips what is not wanted;
+    boards say False and get gates. Both are the same machine, cycle for cycle. The compact core has one form only.
     """
 
     core: str = "pipelined"
@@ -35,6 +36,7 @@ class CoreConfig:
     branch_target_bits: int = 5
     has_lut_ram: bool = True
     has_retire_port: bool = True
+    in_words: bool = True
 
     def __post_init__(self) -> None:
         if self.core not in CORES:

@@ -1,5 +1,7 @@
 """Run control: starting, stopping, translation misses."""
 
+from contextlib import nullcontext
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from vac.isa.limits import (
@@ -24,9 +26,9 @@ def control(p: Pipeline, m: Module) -> None:
     m.d.sync += [
         p.failed.eq(p.may_commit & ~p.commit),
         p.halting.eq(p.retires & c.halts),
-        p.walk_hit.eq(p.tlb.hit),
-        p.walk_at.eq(p.tlb.translation),
     ]
+    with m.If(p.code_page_asked | (p.mode == Mode.WALKED)) if p.config.in_words else nullcontext():
+        m.d.sync += [p.walk_hit.eq(p.tlb.hit), p.walk_at.eq(p.tlb.translation)]
     m.d.comb += [
         p.restart.eq(p.mode == Mode.RESTART),
         p.flush.eq(p.redirect | p.restart),
@@ -144,7 +146,7 @@ def _code_page_missing(p: Pipeline, m: Module) -> Signal:
 
 def code_translation(p: Pipeline, m: Module) -> None:
     """Looks up the frame of the code page that fetching waits for."""
-    asked = Signal()
+    asked = p.code_page_asked
     answered = Signal()
     beyond = Signal()
     asked_page = Signal(24 - LEAF_BITS)

@@ -8,7 +8,7 @@ from amaranth.hdl._ast import Assign
 from vac.isa.limits import STACK_OPERAND
 
 from .bundle import Bundle
-from .decoder import NIBBLES, TRAVELLING_FIELDS, OperandFrom
+from .decoder import NIBBLES, OperandFrom
 from .pipeline import Pipeline
 
 
@@ -32,6 +32,8 @@ def decode_stage(p: Pipeline, m: Module) -> None:
         p.decoder.opcode.eq(Mux(spare.valid, spare.word[:8], fetched.word[:8])),
         p.decoder.word.eq(p.d_word),
     ]
+    if p.config.in_words:
+        m.d.comb += p.decoder.suboperation.eq(Mux(spare.valid, spare.word[20:24], fetched.word[20:24]))
     with m.If(p.decoder.enable):
         with m.If(spare.valid):
             m.d.sync += _take(p, spare)
@@ -43,7 +45,7 @@ def decode_stage(p: Pipeline, m: Module) -> None:
     with m.If(p.r_free):
         m.d.sync += [
             p.r_valid.eq(p.d_valid & ~p.r_redirect),
-            *(p.r_control[name].eq(p.decoder.control[name]) for name in TRAVELLING_FIELDS),
+            *p.r_control.take(p.decoder.control),
             p.r_word.eq(p.d_word),
             p.r_pc.eq(p.d_pc),
             p.r_sequential.eq(p.d_sequential),

@@ -3,9 +3,11 @@
 Nothing about any single instruction is written here.
 """
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -19,9 +21,8 @@ from vac.isa.ports import SYSTEM_CALLS, CoreRegister
 from vac.isa.table import INSTRUCTIONS, SUBOPERATION_FIELD, SUBOPERATION_OPCODES
 
 from .arithmetic import ALU_LAYOUT, RELATION_OF_CONDITION, RELATION_OF_FUNCTION, alu_control
-from .word_selection import WordSelection, constant_wiring, field_wiring
-
-WORD_BITS = 40
+from .config import CoreConfig
+from .word_selection import WORD_BITS, FieldSelection, WordSelection, constant_wiring, field_wiring, in_whole_words
 
 
 class OperandFrom(enum.Enum, shape=3):
@@ -147,6 +148,19 @@ _DECODED_AT_ONCE = ("a", "b", "destination")
 TRAVELLING_FIELDS = {name: shape for name, shape in CONTROL_FIELDS.items() if name not in _DECODED_AT_ONCE}
 """Control bits that later stages need."""
 
+FIRST_STEP_FLAGS = (
+    *("is_load", "is_store", "is_event", "brings_value", "numbered", "swaps", "returns", "jumps", "branches"),
+    *("emits", "joins", "halts", "narrows", "restricts", "names_window", "multiplies", "divides", "late"),
+    "advances",
+)
+"""Control bits that hold for the first operation of an instruction alone; the second one only writes."""
+
+PLAIN_CONTROL = ("length", "condition", "equality", "relation_signed", "relation_inverted", "is_signed")
+"""Control bits that hold for both."""
+
+CONTROL_WORDS = {"first_step": FIRST_STEP_FLAGS, "plain": PLAIN_CONTROL}
+"""Fields that travel together, in builds that work in words."""
+
 CONTROL_LAYOUT = data.StructLayout(CONTROL_FIELDS)
 """Control bits of one instruction.
 
@@ -259,32 +273,47 @@ def _index_wiring(row: Instruction, operand: OperandFrom) -> list[int | None]:
     return [low + bit if bit < width else None for bit in range(8)]
 
 
+_OPCODES = 256
+_GROUPED_OPCODES = sorted(SUBOPERATION_OPCODES)
+
 _ROWS: dict[int, list[Instruction]] = {}
 for _row in INSTRUCTIONS:
     _ROWS.setdefault(_row.opcode, []).append(_row)
 
-SELECTION = WordSelection(
-    {
-        "value": (CELL_BITS, _value_wiring),
-        "offset": (CODE_ADDRESS_BITS, lambda row: field_wiring(row.field(FieldKind.OFFSET), CODE_ADDRESS_BITS)),
-        "frame": (8, lambda row: field_wiring(row.field(FieldKind.FRAME), 8)),
-        "a_index": (8, lambda row: _index_wiring(row, control_of(row)["a"])),
-        "b_index": (8, lambda row: _index_wiring(row, control_of(row)["b"])),
-        "destination_index": (8, lambda row: _index_wiring(row, control_of(row)["destination"])),
-    },
-    _ROWS,
-)
-
-_ROM_LAYOUT = data.StructLayout({"control": CONTROL_LAYOUT, "columns": SELECTION.width})
+_OUTPUTS: dict[str, tuple[int, Callable[[Instruction], list[int | None]]]] = {
+    "value": (CELL_BITS, _value_wiring),
+    "offset": (CODE_ADDRESS_BITS, lambda row: field_wiring(row.field(FieldKind.OFFSET), CODE_ADDRESS_BITS)),
+    "frame": (8, lambda row: field_wiring(row.field(FieldKind.FRAME), 8)),
+    "a_index": (8, lambda row: _index_wiring(row, control_of(row)["a"])),
+    "b_index": (8, lambda row: _index_wiring(row, control_of(row)["b"])),
+    "destination_index": (8, lambda row: _index_wiring(row, control_of(row)["destination"])),
+}
 
 
-def _rom_contents() -> Any:
+@cache
+def _selection(in_words: bool) -> FieldSelection | WordSelection:
+    return FieldSelection(_OUTPUTS, _ROWS) if in_words else WordSelection(_OUTPUTS, _ROWS)
+
+
+def _rom_contents(selection: FieldSelection | WordSelection, has_suboperations: bool) -> Any:
     """Of several rows behind one opcode the memory holds the first; they differ in few fields. An opcode without an
-    instruction has zeros, hence is not legal."""
-    return [
-        {"control": control_of(_ROWS[opcode][0]), "columns": SELECTION.columns_of(opcode)} if opcode in _ROWS else {}
-        for opcode in range(256)
+    instruction has zeros, hence is not legal. has_suboperations: behind them, all rows of opcodes that have several.
+    """
+    contents = [
+        {"control": control_of(_ROWS[opcode][0]), "columns": selection.columns_of(opcode)} if opcode in _ROWS else {}
+        for opcode in range(_OPCODES)
     ]
+    for opcode in _GROUPED_OPCODES if has_suboperations else ():
+        controls = {row.suboperation: control_of(row) for row in _ROWS[opcode]}
+        for number in range(1 << SUBOPERATION_FIELD.width):
+            control = controls.get(number) or {**control_of(_ROWS[opcode][0]), "legal": 0}
+            contents.append({"control": control, "columns": selection.columns_of(opcode)})
+    return contents
+
+
+_TOGETHER = [field for members in CONTROL_WORDS.values() for field in members]
+_ALONE = [field for field in CONTROL_FIELDS if field not in _TOGETHER]
+_WORDED_LAYOUT = in_whole_words({field: CONTROL_FIELDS[field] for field in (*_TOGETHER, *_ALONE)})
 
 
 class Decoder(wiring.Component):
@@ -297,33 +326,48 @@ class Decoder(wiring.Component):
     operand is one.
     """
 
-    opcode: In(8)
-    enable: In(1)
-    word: In(WORD_BITS)
-    control: Out(CONTROL_LAYOUT)
-    value: Out(CELL_BITS)
-    offset: Out(CODE_ADDRESS_BITS)
-    frame: Out(8)
-    a_index: Out(8)
-    b_index: Out(8)
-    destination_index: Out(8)
+    def __init__(self, config: CoreConfig) -> None:
+        self._in_words = config.in_words
+        self._layout = _WORDED_LAYOUT if config.in_words else CONTROL_LAYOUT
+        self._selection = _selection(config.in_words)
+        self.suboperation = Signal(SUBOPERATION_FIELD.width)
+        super().__init__(
+            {
+                "opcode": In(8),
+                "enable": In(1),
+                "word": In(WORD_BITS),
+                "control": Out(self._layout),
+                **{name: Out(width) for name, (width, _) in _OUTPUTS.items()},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.rom = rom = Memory(shape=_ROM_LAYOUT, depth=256, init=_rom_contents())
+        selection = self._selection
+        layout = data.StructLayout({"control": self._layout, "columns": selection.layout})
+        contents = _rom_contents(selection, self._in_words)
+        m.submodules.rom = rom = Memory(shape=layout, depth=len(contents), init=contents)
         read = rom.read_port()
         m.d.comb += [read.addr.eq(self.opcode), read.en.eq(self.enable), self.control.eq(read.data.control)]
-        with m.Switch(self.word[0:8]):
-            for opcode in SUBOPERATION_OPCODES:
-                with m.Case(opcode):
-                    self._decode_suboperation(m, _ROWS[opcode])
+        if self._in_words:
+            self._look_up_suboperation(m, read.addr)
+        else:
+            with m.Switch(self.word[0:8]):
+                for opcode in SUBOPERATION_OPCODES:
+                    with m.Case(opcode):
+                        self._decode_suboperation(m, _ROWS[opcode])
         self._check_numbers(m)
-        outputs = ("value", "offset", "frame", "a_index", "b_index", "destination_index")
-        SELECTION.connect(m, read.data.columns, self.word, {name: getattr(self, name) for name in outputs})
+        selection.connect(m, read.data.columns, self.word, {name: getattr(self, name) for name in _OUTPUTS})
         return m
 
     def _bits(self, field: Field):
         return self.word[field.low : field.low + field.width]
+
+    def _look_up_suboperation(self, m: Module, address: Value) -> None:
+        with m.Switch(self.opcode):
+            for index, opcode in enumerate(_GROUPED_OPCODES):
+                with m.Case(opcode):
+                    m.d.comb += address.eq(_OPCODES + Cat(self.suboperation, Const(index, 1)))
 
     def _decode_suboperation(self, m: Module, group: list[Instruction]) -> None:
         """Sets the control bits in which the rows of one opcode differ."""

@@ -1,5 +1,7 @@
 """X: results, branch decisions, effective addresses."""
 
+from contextlib import nullcontext
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from vac.isa.alu import AluFunction
@@ -20,6 +22,8 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     x, op = p.x, p.x.op
     unit = op.unit
     alu, comparator, divider = p.alu, p.comparator, p.divider
+    if p.config.in_words:
+        m.d.comb += p.multiplier.wanted.eq(op.multiplies)
     m.d.comb += [
         comparator.a.eq(x.a),
         comparator.b.eq(x.b),
@@ -120,12 +124,18 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         ),
     ]
     reads_memory = op.reads_memory
+    read_address = Cat(address[2:LEAF_BITS], translation.at.frame)
+    if p.config.in_words:
+        with m.If(p.bus_taken):
+            m.d.comb += p.data_bus.address.eq(p.bus_taken_address)
+        with m.Elif(reads_memory):
+            m.d.comb += p.data_bus.address.eq(read_address)
     load_collides = Signal()
     m.d.comb += [
         # One port: a store in M writes in this cycle.
         load_collides.eq(p.x_valid & reads_memory & p.m_takes_bus),
         p.x_ready.eq(~(divide_waits | load_collides)),
-        p.data_bus.address.eq(Mux(p.bus_taken, p.bus_taken_address, Cat(address[2:LEAF_BITS], translation.at.frame))),
+        *([] if p.config.in_words else [p.data_bus.address.eq(Mux(p.bus_taken, p.bus_taken_address, read_address))]),
         p.data_bus.read.eq(p.x_valid & reads_memory),
     ]
 
@@ -135,11 +145,17 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         m.d.comb += joined.eq(Mux(op.joins, Const(1) << p.joins[: (p.config.label_bits - 1).bit_length()], 0))
     # A swap moves cells; everything else joins what it reads.
     read_labels = x.labels_a | (x.labels_b & (~op.swaps).replicate(p.config.label_bits))
-    m.d.comb += [
-        p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0)),
-        # The pointer that a store leaves behind comes from the pointer alone.
-        p.x_cell_labels.eq(Mux(op.advances & p.has_labels, x.labels_a, p.x_labels)),
-    ]
+    if p.config.in_words:
+        with m.If(p.has_labels):
+            with m.If(~jumps_to_entry):
+                m.d.comb += p.x_labels.eq(read_labels | joined)
+            m.d.comb += p.x_cell_labels.eq(Mux(op.advances, x.labels_a, p.x_labels))
+    else:
+        m.d.comb += [
+            p.x_labels.eq(Mux(p.has_labels & ~jumps_to_entry, read_labels | joined, 0)),
+            # The pointer that a store leaves behind comes from the pointer alone.
+            p.x_cell_labels.eq(Mux(op.advances & p.has_labels, x.labels_a, p.x_labels)),
+        ]
 
     is_memory = op.is_memory
     trap = Signal(Trap)
@@ -152,6 +168,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     takes_input, lets_output = _light_cone_effects(p, m, unit, op.operand_bytes)
 
     c = p.m
+    store_mask = (Mux(op.size_log2 == 2, 0b1111, Mux(op.size_log2 == 1, 0b0011, 0b0001)) << displacement[:2])[:4]
     m.d.sync += [
         p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush),
         p.m_takes_bus.eq(p.x_valid & op.is_store),
@@ -163,9 +180,7 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         *(c[flag].eq(op[flag]) for flag in ("branches", "emits", "joins", "halts")),
         c.takes_input.eq(takes_input),
         c.lets_output.eq(lets_output),
-        c.store_mask.eq(
-            (Mux(op.size_log2 == 2, 0b1111, Mux(op.size_log2 == 1, 0b0011, 0b0001)) << displacement[:2])[:4]
-        ),
+        *([] if p.config.in_words else [c.store_mask.eq(store_mask)]),
         c.opcode.eq(op.opcode),
         c.pc.eq(op.pc),
         c.next_pc.eq(next_pc),
@@ -194,21 +209,29 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         c.trap.eq(trap),
         c.number.eq(op.operand_bytes),
         c.history_index.eq(op.pc[:4] ^ op.pc[4:8]),
-        p.m_permission_bad.eq(permission_bad),
-        p.m_misaligned.eq(misaligned),
-        p.m_bound.eq(bound),
-        p.m_window_length.eq(window.length),
-        p.m_narrow.eq(op.narrows | op.restricts),
-        p.m_window.base.eq(Mux(narrows, address, window.base)),
-        p.m_window.length.eq(Mux(narrows, x.b, window.length)),
-        p.m_window.permissions.eq(Mux(narrows, window.permissions, kept)),
-        p.m_window.slot.eq(window.slot),
-        p.m_window_index.eq(Mux(is_prepare, TABLE_WINDOW, x.a[28:32])),
-        p.m_way.eq(p.x_way),
-        p.m_translation.eq(translation),
-        p.m_translation_valid.eq(p.windows.translation_valid),
-        p.m_is_memory.eq(is_memory),
     ]
+    # What is judged of a memory access alone need not move for a simulator where there is none.
+    with m.If(is_memory | op.narrows | op.restricts) if p.config.in_words else nullcontext():
+        m.d.sync += [
+            p.m_permission_bad.eq(permission_bad),
+            p.m_misaligned.eq(misaligned),
+            p.m_bound.eq(bound),
+            p.m_window_length.eq(window.length),
+            p.m_narrow.eq(op.narrows | op.restricts),
+            p.m_window.base.eq(Mux(narrows, address, window.base)),
+            p.m_window.length.eq(Mux(narrows, x.b, window.length)),
+            p.m_window.permissions.eq(Mux(narrows, window.permissions, kept)),
+            p.m_window.slot.eq(window.slot),
+            p.m_window_index.eq(Mux(is_prepare, TABLE_WINDOW, x.a[28:32])),
+            p.m_way.eq(p.x_way),
+            p.m_translation.eq(translation),
+            p.m_translation_valid.eq(p.windows.translation_valid),
+        ]
+    m.d.sync += p.m_is_memory.eq(is_memory)
+    if p.config.in_words:
+        m.d.sync += p.m_narrow.eq(op.narrows | op.restricts)
+        with m.If(op.is_store):
+            m.d.sync += c.store_mask.eq(store_mask)
 
 
 def _light_cone_effects(p: Pipeline, m: Module, unit: Value, number: Value) -> tuple[Signal, Signal]:

@@ -28,6 +28,8 @@ MARK_LAYOUT = data.StructLayout({"present": 1, "first_byte": 2, "spans": 1, "tar
 """A predicted branch that ends in a word: where its first byte lies, in this word or (`spans`) in the one before, and
 where the target lies in its word."""
 
+_LENGTHS = Array(LENGTH_BY_GROUP)
+
 QUEUE_WORDS = 4
 
 _ARRIVING = 3
@@ -36,15 +38,20 @@ _ARRIVING = 3
 _QUICK_TAG_BITS = 5
 """So many bits of an address decide at once whether a branch is known there."""
 
-QUEUE_ENTRY_FIELDS: dict[str, Any] = {
-    "data": 32,
-    "word": WORD_ADDRESS_BITS,
-    "mark": MARK_LAYOUT,
+_WORD_FIELDS: dict[str, Any] = {"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT}
+_END_FIELDS: dict[str, Any] = {
     **{f"end_{byte}": 4 for byte in range(4)},
     **{f"spans_{byte}": 1 for byte in range(4)},
 }
-"""One word of code. end_k: where an instruction that starts in byte k would end, counted from the word's byte 0.
-spans_k: whether it would reach into the next word."""
+"""end_k: where an instruction that starts in byte k would end, counted from the word's byte 0. spans_k: whether it
+would reach into the next word."""
+
+
+def _queue_entry(name: str, in_words: bool) -> Bundle:
+    """One word of code. What a simulator does by the word has the ends found when they are wanted."""
+    if in_words:
+        return Bundle(_WORD_FIELDS, name, {"entry": tuple(_WORD_FIELDS)})
+    return Bundle({**_WORD_FIELDS, **_END_FIELDS}, name)
 
 
 class FetchUnit(wiring.Component):
@@ -96,7 +103,7 @@ class FetchUnit(wiring.Component):
         m = Module()
         resync = Signal()
         resync_pc = Signal(CODE_ADDRESS_BITS)
-        entry = Bundle(QUEUE_ENTRY_FIELDS, "arriving")
+        entry = _queue_entry("arriving", self._config.in_words)
         entry_valid = Signal()
         accept = Signal()
         hit = Signal()
@@ -165,10 +172,10 @@ class FetchUnit(wiring.Component):
             entry.word.eq(requested_word),
             entry.mark.eq(mark),
         ]
-        lengths = Array(LENGTH_BY_GROUP)
-        for index in range(4):
-            end = lengths[self.bus.data[8 * index + 5 : 8 * index + 8]] + index
-            m.d.comb += [entry[f"end_{index}"].eq(end), entry[f"spans_{index}"].eq(end > 4)]
+        if not self._config.in_words:
+            for index in range(4):
+                end = _LENGTHS[self.bus.data[8 * index + 5 : 8 * index + 8]] + index
+                m.d.comb += [entry[f"end_{index}"].eq(end), entry[f"spans_{index}"].eq(end > 4)]
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
         self._align(
             m, entry, entry_valid, mistaken, strayed, requested, dropping, start_byte, accept, resync, resync_pc
@@ -247,15 +254,24 @@ class FetchUnit(wiring.Component):
         self, m, entry, entry_valid, mistaken, strayed, requested, dropping, start_byte, accept, resync, resync_pc
     ) -> None:
         """Queue of words, and the instruction at its head."""
-        stored = [Bundle(QUEUE_ENTRY_FIELDS, f"queue_{index}") for index in range(QUEUE_WORDS)]
-        queue = [Bundle(QUEUE_ENTRY_FIELDS, f"judged_{index}") for index in range(QUEUE_WORDS)]
+        in_words = self._config.in_words
+        stored = [_queue_entry(f"queue_{index}", in_words) for index in range(QUEUE_WORDS)]
+        queue = [_queue_entry(f"judged_{index}", in_words) for index in range(QUEUE_WORDS)]
         occupied = Signal(QUEUE_WORDS)
         newest = occupied & ~(occupied >> 1)
         filled = Signal(QUEUE_WORDS)
         m.d.comb += filled.eq(occupied & ~(newest & strayed.replicate(QUEUE_WORDS)))
         for index in range(QUEUE_WORDS):
+            dropped = mistaken & newest[index]
+            if in_words:
+                present = data.StructLayout(_WORD_FIELDS)["mark"].offset + MARK_LAYOUT["present"].offset
+                kept = ~Cat(
+                    Const(0, present), dropped, Const(0, len(stored[index].group("entry").as_value()) - present - 1)
+                )
+                m.d.comb += queue[index].group("entry").eq(stored[index].group("entry").as_value() & kept)
+                continue
             m.d.comb += queue[index].eq(stored[index])
-            with m.If(mistaken & newest[index]):
+            with m.If(dropped):
                 m.d.comb += queue[index].mark.present.eq(0)
         offset = Signal(2)
         first, second = queue[0], queue[1]
@@ -263,14 +279,21 @@ class FetchUnit(wiring.Component):
         aligned = Signal(40)
         end = Signal(4)
         spans = Signal()
-        with m.Switch(offset):
-            for value in range(4):
-                with m.Case(value):
-                    m.d.comb += [
-                        aligned.eq(window[8 * value : 8 * value + 40]),
-                        end.eq(first[f"end_{value}"]),
-                        spans.eq(first[f"spans_{value}"]),
-                    ]
+        if in_words:
+            m.d.comb += [
+                aligned.eq(window >> Cat(Const(0, 3), offset)),
+                end.eq(_LENGTHS[aligned[5:8]] + offset),
+                spans.eq(end > 4),
+            ]
+        else:
+            with m.Switch(offset):
+                for value in range(4):
+                    with m.Case(value):
+                        m.d.comb += [
+                            aligned.eq(window[8 * value : 8 * value + 40]),
+                            end.eq(first[f"end_{value}"]),
+                            spans.eq(first[f"spans_{value}"]),
+                        ]
 
         met_first = Signal()
         met_second = Signal()

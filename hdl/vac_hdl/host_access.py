@@ -1,5 +1,7 @@
 """Host access to the stopped core."""
 
+from contextlib import nullcontext
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from vac.isa.limits import (
@@ -113,19 +115,20 @@ def host_access(p: Pipeline, m: Module) -> None:
     read_number = Signal(8, name="read_register")
     # The core reads its registers on the host's way, with the number that the instruction in O names. That one waits
     # in O for a cycle at least.
-    with m.If(stopped):
-        m.d.sync += read_number.eq(p.host.address[:8])
-    with m.Else():
-        with m.Switch(p.o.operand_bytes):
-            for register, host_register in _CORE_REGISTERS.items():
+    with m.If(stopped | p.o.serializes) if p.config.in_words else nullcontext():
+        with m.If(stopped):
+            m.d.sync += read_number.eq(p.host.address[:8])
+        with m.Else():
+            with m.Switch(p.o.operand_bytes):
+                for register, host_register in _CORE_REGISTERS.items():
+                    with m.Case(register):
+                        m.d.sync += read_number.eq(host_register)
+        with m.Switch(read_number):
+            for register, value in readable.items():
                 with m.Case(register):
-                    m.d.sync += read_number.eq(host_register)
-    with m.Switch(read_number):
-        for register, value in readable.items():
-            with m.Case(register):
-                m.d.sync += p.register_value.eq(value)
-        with m.Default():
-            m.d.sync += p.register_value.eq(0)
+                    m.d.sync += p.register_value.eq(value)
+            with m.Default():
+                m.d.sync += p.register_value.eq(0)
     window = p.windows.window
     with m.If(address[FRAME_RAM_BASE.bit_length() - 1]):
         m.d.comb += other_data.eq(p.data_bus.read_data)

@@ -10,7 +10,8 @@ from vac.isa.traps import Trap
 
 from .arithmetic import ALU_LAYOUT
 from .bundle import Bundle
-from .decoder import UnitCode
+from .config import CoreConfig
+from .decoder import CONTROL_WORDS, FIRST_STEP_FLAGS, UnitCode
 
 
 class Step(enum.Enum, shape=2):
@@ -25,12 +26,8 @@ class Step(enum.Enum, shape=2):
     PREPARE = 2
 
 
-FIRST_STEP_FLAGS = (
-    *("is_load", "is_store", "is_event", "brings_value", "numbered", "swaps", "returns", "jumps", "branches"),
-    *("emits", "joins", "halts", "narrows", "restricts", "names_window", "multiplies", "divides", "late"),
-    "advances",
-)
-"""Control bits that hold for the first operation of an instruction alone; the second one only writes."""
+MICRO_OP_WORDS = {**CONTROL_WORDS, "depths": ("sp", "rp", "fp")}
+"""Fields that travel together, in builds that work in words."""
 
 MICRO_OP_FIELDS: dict[str, Any] = {
     "step": Step,
@@ -87,14 +84,20 @@ until nothing is ahead of it. names_window: looks up a window by number, not by 
 """
 
 
+def micro_op(config: CoreConfig, name: str) -> Bundle:
+    """Signals of one operation."""
+    return Bundle(MICRO_OP_FIELDS, name, MICRO_OP_WORDS if config.in_words else {})
+
+
 class Execution:
     """A micro-operation with its operands and their label sets.
 
     Attributes: op: Bundle of MICRO_OP_FIELDS. a, b: 32 bits. labels_a, labels_b: as wide as the build's labels.
     """
 
-    def __init__(self, label_bits: int, name: str) -> None:
-        self.op = Bundle(MICRO_OP_FIELDS, name)
+    def __init__(self, config: CoreConfig, name: str) -> None:
+        label_bits = config.label_bits
+        self.op = micro_op(config, name)
         self.a = Signal(32, name=f"{name}_a")
         self.b = Signal(32, name=f"{name}_b")
         self.labels_a = Signal(label_bits, name=f"{name}_labels_a")
@@ -106,8 +109,17 @@ LOADED_PART_LAYOUT = data.StructLayout({"byte": 4, "second_byte": 4, "whole": 1,
 upper half is taken as it is, the byte whose sign is extended, and whether it is extended from bit 8 on."""
 
 
-def commit_fields(label_bits: int) -> dict[str, Any]:
+def commit_bundle(config: CoreConfig, name: str) -> Bundle:
     """What the commit stage judges and, one stage later, writes back."""
+    fields = _commit_fields(config.label_bits)
+    if not config.in_words:
+        return Bundle(fields, name)
+    # A word of control bits goes on whole, with those that nobody looks at any more.
+    travelling = {field: MICRO_OP_FIELDS[field] for members in MICRO_OP_WORDS.values() for field in members}
+    return Bundle({**travelling, **fields}, name, MICRO_OP_WORDS)
+
+
+def _commit_fields(label_bits: int) -> dict[str, Any]:
     return {
         "step": Step,
         "is_load": 1,

@@ -67,13 +67,20 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             ]
         else:
             sources.append((o.b_value, o.value, Const(0, p.config.label_bits)))
-        elsewhere = Signal(32, name=f"o_{name}_elsewhere")
-        m.d.comb += [
-            elsewhere.eq(_gated((select, value) for select, value, _ in sources)),
-            # The RAM answers late.
-            operand[name].eq(elsewhere | (port.data & in_ram.replicate(32))),
-            labels[name].eq(_gated([(in_ram, stored_labels), *((select, value) for select, _, value in sources)])),
-        ]
+        if p.config.in_words:
+            with m.If(in_ram):
+                m.d.comb += [operand[name].eq(port.data), labels[name].eq(stored_labels)]
+            for select, value, value_labels in sources:
+                with m.Elif(select):
+                    m.d.comb += [operand[name].eq(value), labels[name].eq(value_labels)]
+        else:
+            elsewhere = Signal(32, name=f"o_{name}_elsewhere")
+            m.d.comb += [
+                elsewhere.eq(_gated((select, value) for select, value, _ in sources)),
+                # The RAM answers late.
+                operand[name].eq(elsewhere | (port.data & in_ram.replicate(32))),
+                labels[name].eq(_gated([(in_ram, stored_labels), *((select, value) for select, _, value in sources)])),
+            ]
         # Rather too often than late: that a younger operation writes the same cell at once is not looked for.
         waits = waits | (used & ((is_x & p.x_writes_late) | (is_m & p.m_writes_late) | (is_w & p.w_writes_late)))
     # Known a cycle late: an operation that waits for either does so a cycle longer.

@@ -21,7 +21,7 @@ from .arithmetic import Alu, Comparator, Divider, Multiplier
 from .beam_port import BeamPort
 from .bundle import Bundle
 from .config import NEVER_COLLIDES
-from .decoder import TRAVELLING_FIELDS, Decoder
+from .decoder import CONTROL_WORDS, TRAVELLING_FIELDS, Decoder
 from .digest import Digest
 from .fetch import FetchUnit
 from .memory_access import (
@@ -32,7 +32,7 @@ from .memory_access import (
     translation_layout,
     window_translation_layout,
 )
-from .micro_op import LOADED_PART_LAYOUT, MICRO_OP_FIELDS, Execution, commit_fields
+from .micro_op import LOADED_PART_LAYOUT, Execution, commit_bundle, micro_op
 from .sqi import SqiUnit
 
 
@@ -65,14 +65,14 @@ class Pipeline:
         self.host, self.data_bus = core.host, core.data_bus
         self.retire = core.retire if config.has_retire_port else None
         m.submodules.fetch = self.fetch = FetchUnit(config)
-        m.submodules.decoder = self.decoder = Decoder()
+        m.submodules.decoder = self.decoder = Decoder(config)
         m.submodules.comparator = self.comparator = Comparator()
         m.submodules.alu = self.alu = Alu()
-        m.submodules.multiplier = self.multiplier = Multiplier()
+        m.submodules.multiplier = self.multiplier = Multiplier(config)
         m.submodules.divider = self.divider = Divider()
         m.submodules.windows = self.windows = WindowFile(config)
         m.submodules.tlb = self.tlb = Tlb(config)
-        m.submodules.sqi = self.sqi = SqiUnit()
+        m.submodules.sqi = self.sqi = SqiUnit(config)
         m.submodules.digest = self.digest = Digest()
         m.submodules.beam_port = self.beam_port = BeamPort(config.beam_fifo)
         labels = self.config.label_bits
@@ -104,6 +104,7 @@ class Pipeline:
         self.fault_is_data = Signal()
         self.host_fills_window = Signal()
         self.code_page_forget = Signal()
+        self.code_page_asked = Signal(name="asked")
         self.walk_hit = Signal()
         self.walk_at = Signal(translation_layout(config))
         self.fault_window = Signal(5)
@@ -129,7 +130,7 @@ class Pipeline:
         self.d_marked = Signal()
         self.d_spare = Signal()
         self.r_valid = Signal()
-        self.r_control = Bundle(TRAVELLING_FIELDS, "r_control")
+        self.r_control = Bundle(TRAVELLING_FIELDS, "r_control", CONTROL_WORDS if config.in_words else {})
         self.r_operands = {
             name: Bundle({"index": 8, "is_stack": 1, "is_local": 1}, f"r_{name}") for name in ("a", "b", "destination")
         }
@@ -138,7 +139,7 @@ class Pipeline:
         self.r_offset = Signal(24)
         self.r_backward = Signal()
         self.r_direct = Signal()
-        self.r_op = Bundle(MICRO_OP_FIELDS, "r_op")
+        self.r_op = micro_op(config, "r_op")
         self.r_fire = Signal()
         self.r_free = Signal()
         self.r_redirect = Signal()
@@ -154,18 +155,18 @@ class Pipeline:
         self.spec_fp = Signal(8)
         self.spec_frame = Signal(8)
         self.o_valid = Signal()
-        self.o = Bundle(MICRO_OP_FIELDS, "o")
+        self.o = micro_op(config, "o")
         self.x_valid = Signal()
-        self.x = Execution(labels, "x")
+        self.x = Execution(config, "x")
         self.m_valid = Signal()
-        self.m = Bundle(commit_fields(labels), "m")
+        self.m = commit_bundle(config, "m")
         self.w_valid = Signal()
         self.w_value = Signal(32)
         self.w_forwarded = Signal(32)
         """The value where it is no product: those are ready too late to be forwarded."""
         self.w_loaded_word = Signal(32)
         self.w_part = Signal(LOADED_PART_LAYOUT)
-        self.w = Bundle(commit_fields(labels), "w")
+        self.w = commit_bundle(config, "w")
         # What was written in the cycle before.
         self.v_writes = Signal()
         self.v_value = Signal(32)

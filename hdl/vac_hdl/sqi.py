@@ -1,11 +1,15 @@
 """SQI registers in hardware (see `vac.isa.sqi`)."""
 
+from contextlib import nullcontext
+
 from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from vac.isa import sqi
 from vac.isa.state_map import HostRegister
+
+from .config import CoreConfig
 
 
 def _saturated(m: Module, name: str, value: Value, bits: int) -> Signal:
@@ -50,6 +54,10 @@ class SqiUnit(wiring.Component):
     host_register: In(8)
     host_data: In(32)
 
+    def __init__(self, config: CoreConfig) -> None:
+        self._in_words = config.in_words
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # First cycle: what happened, as flags, and how far an emitted value moved.
@@ -64,12 +72,14 @@ class SqiUnit(wiring.Component):
             emitted.eq(self.emit),
             refused.eq(self.refuse),
             epoch_ended.eq(self.last_of_epoch),
-            moved.eq(self.emit_value - self.last_emit),
+            *([] if self._in_words else [moved.eq(self.emit_value - self.last_emit)]),
         ]
         with m.If(self.branch):
             m.d.sync += self.history.bit_select(self.history_index, 1).eq(self.taken)
         with m.If(self.emit):
             m.d.sync += self.last_emit.eq(self.emit_value)
+            if self._in_words:
+                m.d.sync += moved.eq(self.emit_value - self.last_emit)
 
         # Second cycle: the counts. While a fold is pending they belong to the epoch that ended, and start from zero.
         mispredictions = Signal(9)
@@ -83,12 +93,13 @@ class SqiUnit(wiring.Component):
             self.busy.eq(wrong | emitted | refused | epoch_ended | folding),
         ]
         step, carry = self._clipped_magnitude(m, moved)
-        m.d.sync += [
-            folding.eq(epoch_ended),
-            self.mispredictions.eq(mispredictions + wrong),
-            self.distance.eq(Mux(emitted, _saturated(m, "distance_next", distance + step + carry, 16), distance)),
-            self.refusals.eq(Mux(refused, _saturated(m, "refusals_next", refusals + 1, 8), refusals)),
-        ]
+        m.d.sync += folding.eq(epoch_ended)
+        with m.If(self.busy) if self._in_words else nullcontext():
+            m.d.sync += [
+                self.mispredictions.eq(mispredictions + wrong),
+                self.distance.eq(Mux(emitted, _saturated(m, "distance_next", distance + step + carry, 16), distance)),
+                self.refusals.eq(Mux(refused, _saturated(m, "refusals_next", refusals + 1, 8), refusals)),
+            ]
         self._fold(m, folding)
         m.d.comb += self.score.eq(
             ((self.coherence << 1) + (sqi.FULL - self.entropy) + (sqi.FULL - self.drift)).as_unsigned()[2:18]

@@ -5,13 +5,17 @@ the opcodes whose operand fields put that instruction bit there. Two levels of l
 multiplexers, one a format, would take six for.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from amaranth.hdl import Const, Module, Value
+from amaranth.hdl import Const, Module, Shape, Value
+from amaranth.hdl._ast import ShapeLike
+from amaranth.lib import data
 
 from vac.isa.encoding import Field
 from vac.isa.instruction import Instruction
+
+WORD_BITS = 40
 
 ONE = -1
 """A source that is always 1."""
@@ -32,6 +36,22 @@ def field_wiring(field: Field | None, width: int, shift: int = 0) -> list[int | 
 def constant_wiring(value: int, width: int) -> list[int | None]:
     """Wiring of the low `width` bits of a constant."""
     return [ONE if value >> bit & 1 else None for bit in range(width)]
+
+
+def in_whole_words(fields: Mapping[str, ShapeLike]) -> data.StructLayout:
+    """A struct of the fields in which none lies across two words of 32 bits, as simulators keep wide ones."""
+    padded: dict[str, ShapeLike] = {}
+    size = 0
+    for name, shape in fields.items():
+        width = Shape.cast(shape).width
+        if size % 32 + width > 32:
+            padded[f"unused_{size}"] = -size % 32
+            size += -size % 32
+        padded[name] = shape
+        size += width
+    if size % 32:
+        padded[f"unused_{size}"] = -size % 32
+    return data.StructLayout(padded)
 
 
 class WordSelection:
@@ -67,8 +87,8 @@ class WordSelection:
         return self._columns.setdefault(opcodes, len(self._columns))
 
     @property
-    def width(self) -> int:
-        """Number of columns."""
+    def layout(self) -> int:
+        """Shape of the columns: a bit each."""
         return len(self._columns)
 
     def columns_of(self, opcode: int) -> int:
@@ -92,3 +112,82 @@ def _any(terms: Any) -> Value:
     while len(level) > 1:
         level = [level[i] | level[i + 1] if i + 1 < len(level) else level[i] for i in range(0, len(level), 2)]
     return level[0]
+
+
+class FieldSelection:
+    """The same selection for a simulator, which takes a step a word and not a step a bit.
+
+    For each output the memory says where in the instruction word its field begins, which bits of it are the field's,
+    and which one is extended; or it has the constant. Arguments as those of `WordSelection`.
+    """
+
+    def __init__(
+        self,
+        outputs: dict[str, tuple[int, Callable[[Instruction], list[int | None]]]],
+        rows_by_opcode: dict[int, list[Instruction]],
+    ) -> None:
+        self._widths = {name: width for name, (width, _) in outputs.items()}
+        self._places = {
+            opcode: {name: _place(wiring_of(rows[0])) for name, (_, wiring_of) in outputs.items()}
+            for opcode, rows in rows_by_opcode.items()
+        }
+        # The wide ones first, so that few of them lie across a simulator's words.
+        by_width = sorted(self._widths.items(), key=lambda item: -item[1])
+        self.layout = in_whole_words(
+            {f"{name}_{part}": width for part in ("mask", "sign", "constant") for name, width in by_width}
+            | {f"{name}_low": range(WORD_BITS) for name in self._widths}
+        )
+
+    def columns_of(self, opcode: int) -> dict[str, int]:
+        """Values of `layout` for one opcode."""
+        places = self._places[opcode]
+        return {f"{name}_{part}": getattr(places[name], part) for name in places for part in _Place._fields}
+
+    def connect(self, m: Module, columns: Any, word: Value, outputs: dict[str, Value]) -> None:
+        """Drives each output from `word` by `columns`, what the memory holds for the opcode in it."""
+        for name, target in outputs.items():
+            mask, sign, constant, low = (columns[f"{name}_{part}"] for part in _Place._fields)
+            value: Value = (word >> low)[: len(mask)] & mask
+            if any(places[name].sign for places in self._places.values()):
+                value = ((value ^ sign) - sign)[: len(mask)]
+            if any(places[name].constant for places in self._places.values()):
+                value = value | constant
+            m.d.comb += target.eq(value)
+
+
+class _Place(NamedTuple):
+    """Bits `mask` of the instruction word shifted right by `low`, extended from the bit in `sign`; or a constant."""
+
+    mask: int
+    sign: int
+    constant: int
+    low: int
+
+
+def _place(wiring: list[int | None]) -> _Place:
+    """Raises ValueError where the wiring is neither one field, perhaps extended, nor a constant."""
+    width = len(wiring)
+    first = next((bit for bit, source in enumerate(wiring) if source is not None), 0)
+    start = wiring[first]
+    if start is None or start == ONE:
+        place = _Place(0, 0, sum(1 << bit for bit, source in enumerate(wiring) if source == ONE), 0)
+    else:
+        stop = first
+        while stop < width and wiring[stop] == start + stop - first:
+            stop += 1
+        extended = stop < width and wiring[stop] is not None
+        place = _Place((1 << stop) - (1 << first), extended << (stop - 1), 0, start - first)
+    if _wired(place, width) != wiring:
+        raise ValueError(f"wiring {wiring} is neither one field nor a constant")
+    return place
+
+
+def _wired(place: _Place, width: int) -> list[int | None]:
+    """The wiring that a place stands for."""
+    wiring: list[int | None] = [
+        place.low + bit if place.mask >> bit & 1 else ONE if place.constant >> bit & 1 else None for bit in range(width)
+    ]
+    if place.sign:
+        top = place.sign.bit_length() - 1
+        wiring[top:] = [wiring[top]] * (width - top)
+    return wiring

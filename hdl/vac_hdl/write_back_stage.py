@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 from vac.isa.beam import BeamFlag
 from vac.isa.sqi import EPOCH_TICKS
@@ -94,6 +94,9 @@ def _architectural_registers(p: Pipeline, m: Module) -> None:
 
 def _finish_value(p: Pipeline, m: Module) -> None:
     """The result: loads are aligned and extended here, products added up. Each part is zero where it is not wanted."""
+    if p.config.in_words:
+        _finish_value_by_shifts(p, m)
+        return
     w, word, part = p.w, p.w_loaded_word, p.w_part
     low, middle, extension, product = Signal(8), Signal(8), Signal(), Signal(32)
     m.d.comb += [
@@ -112,6 +115,24 @@ def _finish_value(p: Pipeline, m: Module) -> None:
         ),
         p.w_value.eq(p.w_forwarded | product),
     ]
+
+
+def _finish_value_by_shifts(p: Pipeline, m: Module) -> None:
+    """The same where a simulator takes a step a word, and none for what is not wanted."""
+    w = p.w
+    loaded = Signal(32)
+    m.d.comb += [p.multiplier.high.eq(w.multiply_high), p.w_forwarded.eq(w.result), p.w_value.eq(p.w_forwarded)]
+    with m.If(w.is_load):
+        m.d.comb += loaded.eq(p.w_loaded_word >> Cat(Const(0, 3), w.aux[:2]))
+        with m.Switch(w.size_log2):
+            with m.Case(0):
+                m.d.comb += p.w_forwarded.eq(Cat(loaded[:8], (loaded[7] & w.is_signed).replicate(24)))
+            with m.Case(1):
+                m.d.comb += p.w_forwarded.eq(Cat(loaded[:16], (loaded[15] & w.is_signed).replicate(16)))
+            with m.Default():
+                m.d.comb += p.w_forwarded.eq(loaded)
+    with m.If(w.is_multiply):
+        m.d.comb += p.w_value.eq(p.multiplier.result)
 
 
 def _any_of(values: Iterable[Value]) -> Value:
@@ -139,17 +160,19 @@ def _retire_port(p: Pipeline, m: Module, retire: Any, beam: Any, retires: Value)
         third_valid.eq(second_valid),
         first_epoch.eq(p.w_last_of_epoch),
         second_epoch.eq(first_epoch),
-        first.beam.eq(beam),
-        first.next_pc.eq(w.next_pc),
-        first.sp.eq(w.sp),
-        first.rp.eq(w.rp),
-        first.fp.eq(w.fp),
-        second.eq(first),
-        second.history.eq(sqi.history),
-        second.digest.eq(p.digest.state),
-        third.eq(second),
-        third.mispredictions.eq(Mux(second_epoch, 0, sqi.mispredictions)),
     ]
+    with m.If(retires):
+        m.d.sync += [
+            first.beam.eq(beam),
+            first.next_pc.eq(w.next_pc),
+            first.sp.eq(w.sp),
+            first.rp.eq(w.rp),
+            first.fp.eq(w.fp),
+        ]
+    with m.If(first_valid):
+        m.d.sync += [second.eq(first), second.history.eq(sqi.history), second.digest.eq(p.digest.state)]
+    with m.If(second_valid):
+        m.d.sync += [third.eq(second), third.mispredictions.eq(Mux(second_epoch, 0, sqi.mispredictions))]
     m.d.comb += [
         *(out[name].eq(third[name]) for name in fields if name not in ("coherence", "entropy", "drift")),
         out.coherence.eq(sqi.coherence),

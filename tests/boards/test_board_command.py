@@ -35,7 +35,7 @@ class SimulatedBoard:
     """A process of `pty_board`, and the name of its terminal."""
 
     def __init__(self, folder: Path) -> None:
-        config = CoreConfig(frame_bits=4, label_bits=0, has_retire_port=False)
+        config = CoreConfig(frame_bits=4, label_bits=0, has_retire_port=False, in_words=False)
         top = SocTop(Soc(config, BlockFrameRam, DIVISOR))
         library = build_serial_model({"soc.v": verilog.convert(top, name="soc", emit_src=False)})
         self.port = folder / "board"

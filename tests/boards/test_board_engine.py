@@ -29,9 +29,11 @@ from .stream_model import StreamModel
 
 pytestmark = pytest.mark.rtl
 
-PLAIN = CoreConfig(frame_bits=3, tlb_bits=2, window_way_bits=0, label_bits=0, has_retire_port=False)
-COMPACT = CoreConfig(core="compact", frame_bits=3, tlb_bits=2, label_bits=0, beam_fifo=8, has_retire_port=False)
-LABELLED = CoreConfig(frame_bits=4, tlb_bits=3, has_retire_port=False)
+PLAIN = CoreConfig(frame_bits=3, tlb_bits=2, window_way_bits=0, label_bits=0, has_retire_port=False, in_words=False)
+COMPACT = CoreConfig(
+    core="compact", frame_bits=3, tlb_bits=2, label_bits=0, beam_fifo=8, has_retire_port=False, in_words=False
+)
+LABELLED = CoreConfig(frame_bits=4, tlb_bits=3, has_retire_port=False, in_words=False)
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 ECHO = """
 .memory 4096

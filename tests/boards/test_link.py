@@ -61,7 +61,7 @@ TICKS = 2000
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory):
-    config = CoreConfig(frame_bits=4, label_bits=0, has_retire_port=False)
+    config = CoreConfig(frame_bits=4, label_bits=0, has_retire_port=False, in_words=False)
     top = SocTop(Soc(config, BlockFrameRam, DIVISOR))
     return build_serial_model({"soc.v": verilog.convert(top, name="soc", emit_src=False)})
 
