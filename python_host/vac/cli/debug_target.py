@@ -1,4 +1,4 @@
-"""What `vac debug` and `vac gdb` open, and the options that say so."""
+"""What `vac debug`, `gdb`, `why` and `prove` open, and the options that say so."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from .failure import fail
 
 if TYPE_CHECKING:
     from ..debugger.session import Session
+    from ..history.history import History
 
 PROGRAM = Annotated[
     Path, typer.Argument(help="Package, image, assembly source, or recording.", metavar="PACKAGE|PROGRAM|RECORDING")
@@ -67,3 +68,11 @@ def open_session(
         fail(str(error))
     except (InputLogError, UnicodeDecodeError) as error:
         fail(f"{replay}: {error}")
+
+
+def move_to(history: History, at: int | None, program: Path) -> None:
+    """To a tick, by default the end; ends the command where the run has no such tick. Raises HistoryError and what
+    running raises."""
+    history.end() if at is None else history.seek(at)
+    if at is not None and history.tick != at:
+        fail(f"{program}: the run ends at tick {history.tick}; there is no tick {at}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..isa.limits import LEAF_BITS, LEAF_BYTES
-from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, STORAGE, open_session
+from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, STORAGE, move_to, open_session
 from .failure import fail, write_whole
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def prove(
     place = _place("--leaf", leaf, 0) if leaf else _place("--address", address, LEAF_BITS) if address else None
     history = open_session(program, input_file, storage, replay, None, seed, engine).history
     try:
-        history.end() if at is None else history.seek(at)
-        if at is not None and history.tick != at:
-            fail(f"{program}: the run ends at tick {history.tick}; there is no tick {at}")
+        move_to(history, at, program)
         proof = proof_of(history.point(), stacks=stacks, leaf=place)
     except (HistoryError, ReplayError, CheckpointError) as error:
         fail(f"{program}: {error}")

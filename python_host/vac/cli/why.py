@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, SOURCE, STORAGE, open_session
+from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, SOURCE, STORAGE, move_to, open_session
 from .failure import fail, write_whole
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def why(
     history = session.history
     try:
         target = Target.parse(cell)
-        history.end() if at is None else history.seek(at)
-        if at is not None and history.tick != at:
-            fail(f"{program}: the run ends at tick {history.tick}; there is no tick {at}")
+        move_to(history, at, program)
         here = history.tick
         with progress("ticks looked through", total=here - since) as show:
             options = Options(addresses=addresses, control=control, since=since)
