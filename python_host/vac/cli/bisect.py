@@ -17,7 +17,7 @@ NEVER_HOLDS = 1
 
 def bisect(
     recording: Annotated[Path, typer.Argument(help="Folder that `vac record` made.", metavar="RUN")],
-    condition: Annotated[str, typer.Argument(help="Python expression over the state; see below.")],
+    condition: Annotated[str, typer.Argument(help="Python expression over the names above.", metavar="CONDITION")],
     first: Annotated[bool, typer.Option("--first", help="The condition may hold for a while only.")] = False,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
