@@ -40,7 +40,8 @@ lint: setup  ## style, format and types
 verify: setup  ## long campaigns: random programs, paging over S3, scheduling, fuzzed files, the link, a bitstream built twice  [PROGRAMS=n] [FRAMES=n]
 	$(PY) -m vac.campaigns.differential --programs $(PROGRAMS) --sanitize
 	$(PY) -m vac.campaigns.differential --programs $$(( $(PROGRAMS) / 20 + 1 )) --ticks 500 --engines rtl,jit,fast --name differential-rtl
-	$(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000
+	for core in pipelined gates compact; do \
+	  $(PY) -m vac_sim.campaign --programs $(PROGRAMS) --ticks 5000 --core $$core --out build/verify/$$core; done
 	$(PY) -m vac.campaigns.paging
 	$(PY) -m vac.campaigns.crashes --kills 300
 	$(PY) -m vac.campaigns.beam_crashes --kills 300

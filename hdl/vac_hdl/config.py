@@ -58,5 +58,8 @@ class CoreConfig:
 SIMULATION = CoreConfig()
 """The build that the Verilator engine and lockstep use."""
 
+GATES_SIMULATION = CoreConfig(in_words=False)
+"""The pipelined core as boards have it, but with labels and the port that lockstep compares."""
+
 COMPACT_SIMULATION = CoreConfig(core="compact", label_bits=0)
 """The compact core as the Verilator engine and lockstep use it."""

@@ -162,8 +162,8 @@ class Image:
         """
         if sum(len(segment.leaf_range) for segment in self.segments) > MOST_LEAVES:
             raise ImageError(
-                f"the image has more than {MOST_LEAVES * LEAF_BYTES >> 20} MiB of memory, too much to load all of it at "
-                "once; run it by a Host"
+                f"the image has more than {MOST_LEAVES * LEAF_BYTES >> 20} MiB of memory, too much to load all of "
+                "it at once; run it by a Host"
             )
         leaves: dict[tuple[int, int], bytearray] = {}
         for segment in self.segments:
