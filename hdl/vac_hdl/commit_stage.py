@@ -147,10 +147,12 @@ def commit_stage(p: Pipeline, m: Module) -> None:
         _place_load(p, m, part)
     m.d.sync += [
         p.w_part.eq(part),
-        p.w_writes_late.eq(p.m_valid & c.writes & c.is_multiply),
+        p.w_writes_late.eq(p.m_will_write_late),
+        p.w_writes_cell.eq(p.m_valid & c.writes),
         p.w_learns.eq(p.m_valid & p.running & c.learn),
         p.w_forgets.eq(p.m_valid & p.running & c.forget),
     ]
+    m.d.comb += p.m_will_write_late.eq(p.m_valid & c.writes & c.is_multiply)
     refused = c.is_event & p.answer_refused
     m.d.sync += [
         p.w_valid.eq(p.commit),

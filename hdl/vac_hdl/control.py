@@ -1,7 +1,5 @@
 """Run control: starting, stopping, translation misses."""
 
-from contextlib import nullcontext
-
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 
 from vac.isa.limits import (
@@ -27,8 +25,11 @@ def control(p: Pipeline, m: Module) -> None:
         p.failed.eq(p.may_commit & ~p.commit),
         p.halting.eq(p.retires & c.halts),
     ]
-    with m.If(p.code_page_asked | (p.mode == Mode.WALKED)) if p.config.in_words else nullcontext():
-        m.d.sync += [p.walk_hit.eq(p.tlb.hit), p.walk_at.eq(p.tlb.translation)]
+    if p.config.in_words:
+        with m.If(p.code_page_asked | (p.mode == Mode.WALKED)):
+            m.d.sync += [p.walk_hit.eq(p.tlb.hit), p.walk_at.eq(p.tlb.translation)]
+    else:
+        m.d.comb += [p.walk_hit.eq(p.tlb.hit), p.walk_at.eq(p.tlb.translation)]
     m.d.comb += [
         p.restart.eq(p.mode == Mode.RESTART),
         p.flush.eq(p.redirect | p.restart),

@@ -100,6 +100,9 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     address = Signal(32)
     base_part = Signal(32)
     index_part = Signal(32)
+    offset = Signal(32, name="x_offset")
+    terms = [Signal(LEAF_BITS, name=f"leaf_{part}") for part in ("pointer", "base", "index")]
+    leaf_offset = Signal(LEAF_BITS)
     size_mask = Signal(2)
     permission_bad = Signal()
     misaligned = Signal()
@@ -107,9 +110,14 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.comb += [
         base_part.eq(Cat(x.a[:28], x.a[28:] & narrows.replicate(4))),
         # No instruction has both an index and a displacement.
-        index_part.eq(Mux(op.indexed, (x.b << op.size_log2)[:32], 0)),
-        displacement.eq(base_part + (index_part | op.value[:22])),
-        address.eq(window.base + base_part + (index_part | op.value[:22])),
+        index_part.eq(
+            (x.b & op.index_scale[0].replicate(32))
+            | (Cat(Const(0, 1), x.b[:31]) & op.index_scale[1].replicate(32))
+            | (Cat(Const(0, 2), x.b[:30]) & op.index_scale[2].replicate(32))
+        ),
+        offset.eq(index_part | op.value[:22]),
+        displacement.eq(base_part + offset),
+        address.eq(window.base + base_part + offset),
         size_mask.eq(Mux(op.size_log2 == 2, 3, Mux(op.size_log2 == 1, 1, 0))),
         misaligned.eq(Mux(narrows, x.a[:2].any(), (displacement[:2] & size_mask).any())),
         bound.eq(
@@ -125,6 +133,23 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     ]
     reads_memory = op.reads_memory
     read_address = Cat(address[2:LEAF_BITS], translation.at.frame)
+    if not p.config.in_words:
+        m.d.comb += [
+            # An adder of its own for what the memory is to hear: who has the bus is asked in front of it.
+            terms[0].eq(Mux(p.bus_taken, Cat(Const(0, 2), p.bus_taken_address[: LEAF_BITS - 2]), x.a)),
+            terms[1].eq(Mux(p.bus_taken, 0, window.base)),
+            terms[2].eq(Mux(p.bus_taken, 0, offset)),
+            leaf_offset.eq(
+                (terms[0] ^ terms[1] ^ terms[2])
+                + Cat(Const(0, 1), (terms[0] & terms[1]) | ((terms[0] | terms[1]) & terms[2]))
+            ),
+            p.data_bus.address.eq(
+                Cat(
+                    leaf_offset[2:LEAF_BITS],
+                    Mux(p.bus_taken, p.bus_taken_address[LEAF_BITS - 2 :], translation.at.frame),
+                )
+            ),
+        ]
     if p.config.in_words:
         with m.If(p.bus_taken):
             m.d.comb += p.data_bus.address.eq(p.bus_taken_address)
@@ -135,7 +160,6 @@ def execute_stage(p: Pipeline, m: Module) -> None:
         # One port: a store in M writes in this cycle.
         load_collides.eq(p.x_valid & reads_memory & p.m_takes_bus),
         p.x_ready.eq(~(divide_waits | load_collides)),
-        *([] if p.config.in_words else [p.data_bus.address.eq(Mux(p.bus_taken, p.bus_taken_address, read_address))]),
         p.data_bus.read.eq(p.x_valid & reads_memory),
     ]
 
@@ -172,8 +196,10 @@ def execute_stage(p: Pipeline, m: Module) -> None:
     m.d.sync += [
         p.m_valid.eq(p.x_valid & p.x_ready & ~p.flush),
         p.m_takes_bus.eq(p.x_valid & op.is_store),
-        p.m_writes_late.eq(p.x_valid & op.writes & (op.is_load | op.multiplies | op.is_event)),
+        p.m_writes_late.eq(p.x_will_write_late),
+        p.m_writes_cell.eq(p.x_valid & p.x_ready & op.writes),
     ]
+    m.d.comb += p.x_will_write_late.eq(p.x_valid & op.writes & (op.is_load | op.multiplies | op.is_event))
     m.d.sync += [
         c.step.eq(op.step),
         *(c[flag].eq(op[flag]) for flag in ("is_load", "is_store", "is_event", "brings_value", "narrows")),

@@ -39,19 +39,11 @@ _QUICK_TAG_BITS = 5
 """So many bits of an address decide at once whether a branch is known there."""
 
 _WORD_FIELDS: dict[str, Any] = {"data": 32, "word": WORD_ADDRESS_BITS, "mark": MARK_LAYOUT}
-_END_FIELDS: dict[str, Any] = {
-    **{f"end_{byte}": 4 for byte in range(4)},
-    **{f"spans_{byte}": 1 for byte in range(4)},
-}
-"""end_k: where an instruction that starts in byte k would end, counted from the word's byte 0. spans_k: whether it
-would reach into the next word."""
 
 
 def _queue_entry(name: str, in_words: bool) -> Bundle:
-    """One word of code. What a simulator does by the word has the ends found when they are wanted."""
-    if in_words:
-        return Bundle(_WORD_FIELDS, name, {"entry": tuple(_WORD_FIELDS)})
-    return Bundle({**_WORD_FIELDS, **_END_FIELDS}, name)
+    """One word of code."""
+    return Bundle(_WORD_FIELDS, name, {"entry": tuple(_WORD_FIELDS)} if in_words else {})
 
 
 class FetchUnit(wiring.Component):
@@ -172,10 +164,6 @@ class FetchUnit(wiring.Component):
             entry.word.eq(requested_word),
             entry.mark.eq(mark),
         ]
-        if not self._config.in_words:
-            for index in range(4):
-                end = _LENGTHS[self.bus.data[8 * index + 5 : 8 * index + 8]] + index
-                m.d.comb += [entry[f"end_{index}"].eq(end), entry[f"spans_{index}"].eq(end > 4)]
         start_byte = Mux(self.redirect, self.redirect_pc[:2], resync_pc[:2])
         self._align(
             m, entry, entry_valid, mistaken, strayed, requested, dropping, start_byte, accept, resync, resync_pc
@@ -286,13 +274,19 @@ class FetchUnit(wiring.Component):
                 spans.eq(end > 4),
             ]
         else:
+            # Where an instruction that starts in a given byte of the word would end. A word that arrives is not
+            # asked: the memory answers late.
+            ends = [
+                Array(Const(byte + length, 4) for length in LENGTH_BY_GROUP)[first.data[8 * byte + 5 : 8 * byte + 8]]
+                for byte in range(4)
+            ]
             with m.Switch(offset):
                 for value in range(4):
                     with m.Case(value):
                         m.d.comb += [
                             aligned.eq(window[8 * value : 8 * value + 40]),
-                            end.eq(first[f"end_{value}"]),
-                            spans.eq(first[f"spans_{value}"]),
+                            end.eq(ends[value]),
+                            spans.eq(ends[value] > 4),
                         ]
 
         met_first = Signal()

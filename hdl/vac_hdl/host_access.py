@@ -99,14 +99,18 @@ def host_access(p: Pipeline, m: Module) -> None:
         _VERSION: Const(ISA_VERSION, 32),
     }  # fmt: skip
     number = Signal(8, name="host_register")
-    in_registers = Signal()
-    in_windows = Signal()
+    writes_register = Signal()
+    writes_window = Signal()
     in_frames = Signal()
     m.d.comb += [
         number.eq(host.address[:8]),
         in_frames.eq(host.address[FRAME_RAM_BASE.bit_length() - 1]),
-        in_registers.eq(~in_frames & (host.address[8:23] == REGISTER_BASE >> 8)),
-        in_windows.eq(~in_frames & (host.address[8:23] == WINDOW_BASE >> 8)),
+    ]
+    # Told from the address before the word comes.
+    asks, page = p.host.write & stopped, p.host.address[8:]
+    m.d.sync += [
+        writes_register.eq(asks & (page == REGISTER_BASE >> 8)),
+        writes_window.eq(asks & (page == WINDOW_BASE >> 8)),
     ]
 
     address = Signal(HOST_ADDRESS_BITS, name="host_address_before")
@@ -164,12 +168,11 @@ def host_access(p: Pipeline, m: Module) -> None:
         p.tlb.write_translation.labels.eq(host.write_data[TLB_LABELS_SHIFT:]),
         p.sqi.host_register.eq(number),
         p.sqi.host_data.eq(host.write_data),
-        p.sqi.host_write.eq(stopped & host.write & in_registers),
+        p.sqi.host_write.eq(writes_register),
         p.digest.load_value.eq(Mux(number == HostRegister.DIGEST_LOW,
             Cat(host.write_data, p.digest.state[32:]), Cat(p.digest.state[:32], host.write_data))),
         p.digest.load.eq(
-            stopped & host.write & in_registers
-            & ((number == HostRegister.DIGEST_LOW) | (number == HostRegister.DIGEST_HIGH))
+            writes_register & ((number == HostRegister.DIGEST_LOW) | (number == HostRegister.DIGEST_HIGH))
         ),
     ]  # fmt: skip
     with m.If(stopped):
@@ -178,7 +181,7 @@ def host_access(p: Pipeline, m: Module) -> None:
             p.data_bus.write_mask.eq((in_frames & host.write).replicate(4)),
             p.data_bus.write_data.eq(host.write_data),
         ]
-    with m.If(stopped & host.write & in_windows):
+    with m.If(writes_window):
         with m.Switch(host.address[:2]):
             with m.Case(WindowWord.BASE):
                 m.d.sync += window_base.eq(host.write_data)
@@ -193,7 +196,7 @@ def host_access(p: Pipeline, m: Module) -> None:
                     p.windows.write_window.permissions.eq(host.write_data[:2]),
                     p.windows.write_window.slot.eq(host.write_data[8:]),
                 ]
-    with m.If(stopped & host.write & in_registers):
+    with m.If(writes_register):
         with m.Switch(number):
             for register, value in registers.items():
                 with m.Case(register):

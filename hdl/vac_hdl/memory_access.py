@@ -97,11 +97,14 @@ class WindowFile(wiring.Component):
             m.d.comb += [window_read.en.eq(self.enable), translation_read.en.eq(self.enable)]
         with m.If(self.enable):
             m.d.sync += looked_up.eq(asked)
-        with m.If(self.forget):
+        # A translation comes long before the next look-up, and whether it does is known late.
+        fills, forgets, filled_before = Signal(), Signal(), Signal(len(filled))
+        m.d.sync += [fills.eq(self.fill), forgets.eq(self.forget), filled_before.eq(filled)]
+        with m.If(forgets):
             m.d.sync += valid.eq(0)
         with m.Else():
-            with m.If(self.fill):
-                m.d.sync += valid.bit_select(filled, 1).eq(1)
+            with m.If(fills):
+                m.d.sync += valid.bit_select(filled_before, 1).eq(1)
             with m.If(self.write):
                 m.d.sync += valid.word_select(self.write_index, ways).eq(0)
         return m
@@ -110,13 +113,15 @@ class WindowFile(wiring.Component):
 class Tlb(wiring.Component):
     """Shared translation look-aside buffer, direct-mapped, filled by the host.
 
-    Attributes: slot: In(8), leaf: In(20), looked up every cycle. hit: Out(1), translation: Out, one cycle later.
+    Attributes: slot: In(8), leaf: In(20), looked up every cycle. hit: Out(1), translation: Out, two cycles later,
+    where the core is written in words one cycle later.
     write: In(1), `write_slot`, `write_leaf`, `write_valid`: In(1), `write_translation`: fills or empties the entry that
     (slot, leaf) maps to.
     """
 
     def __init__(self, config: CoreConfig) -> None:
         self._bits = config.tlb_bits
+        self._in_words = config.in_words
         self._translation = translation_layout(config)
         super().__init__(
             {
@@ -145,11 +150,23 @@ class Tlb(wiring.Component):
         asked_slot = Signal(SLOT_BITS)
         asked_leaf = Signal(LEAF_NUMBER_BITS)
         m.d.sync += [asked_slot.eq(self.slot), asked_leaf.eq(self.leaf)]
+        # The memory answers late: what is compared with its answer is put together in the next cycle. A simulator is
+        # quicker where its user keeps the answer only when there is one.
+        found = read.data
+        pieces = [
+            found.valid & (found.slot == asked_slot),
+            *(found.leaf[low : low + 5] == asked_leaf[low : low + 5] for low in range(0, LEAF_NUMBER_BITS, 5)),
+        ]
+        alike = Signal(len(pieces))
+        answers = [alike.eq(Cat(*pieces)), self.translation.eq(found.at)]
+        if self._in_words:
+            m.d.comb += answers
+        else:
+            m.d.sync += answers
         m.d.comb += [
             read.addr.eq(self._entry(self.slot, self.leaf)),
             read.en.eq(1),
-            self.hit.eq(read.data.valid & (read.data.slot == asked_slot) & (read.data.leaf == asked_leaf)),
-            self.translation.eq(read.data.at),
+            self.hit.eq(alike.all()),
             write.addr.eq(self._entry(self.write_slot, self.write_leaf)),
             write.en.eq(self.write),
             write.data.valid.eq(self.write_valid),

@@ -62,7 +62,7 @@ MICRO_OP_FIELDS: dict[str, Any] = {
     "fp": 8,
     "size_log2": 2,
     "is_signed": 1,
-    "indexed": 1,
+    "index_scale": 3,
     "operand_bytes": 8,
     "trap": Trap,
     "flags": 8,
@@ -76,7 +76,8 @@ MICRO_OP_FIELDS: dict[str, Any] = {
 """A decoded operation with stack RAM addresses.
 
 a_previous: operand A is the previous operation's A (for a pointer increment) or B (for a swap). b_value: operand B is
-`value`, which is also a load's or store's displacement. sp, rp, fp: the stack registers once it has retired.
+`value`, which is also a load's or store's displacement. index_scale: operand B is an index, of elements of 1, 2 or 4
+bytes; one bit for each. sp, rp, fp: the stack registers once it has retired.
 redirects: control goes elsewhere than was predicted, whatever the operands are.
 operand_bytes: the byte behind the opcode. trap: found while decoding. flags: beam flags known by now. prepares: step is
 PREPARE. enters: second step of a table call or jump. late: the result is not there at the end of X. serializes: waits

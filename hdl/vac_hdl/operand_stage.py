@@ -33,8 +33,13 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             p.label_read_b.addr.eq(p.cell_read_b.addr),
         ]
 
-    waits: Value = Const(0, 1)
-    operand, labels = {}, {}
+    # Whether the operation waits for a result that is not there yet. Asked early for one that stays in O; for one that
+    # has just come, late, but little is left to ask.
+    waits_if_moved: Value = Const(0, 1)
+    waits_if_not: Value = Const(0, 1)
+    moved = Signal(name="o_moved")
+    m.d.sync += moved.eq(p.r_fire)
+    operand, labels, early_part, from_ram = {}, {}, {}, {}
     for name, port in (("a", p.cell_read_a), ("b", p.cell_read_b)):
         used = o[f"{name}_used"]
         # Where the operand is, the youngest writer first; what none of them writes is in the RAM.
@@ -42,13 +47,13 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         operand[name] = Signal(32, name=f"o_{name}")
         labels[name] = Signal(p.config.label_bits, name=f"o_labels_{name}")
         stored_labels = (p.label_read_a if name == "a" else p.label_read_b).data if p.config.label_bits else Const(0, 0)
-        is_x, is_m, is_w, is_v = _cell_matches(p, m, name)
+        arrived, (is_x, is_m, is_w, is_v) = _cell_matches(p, m, name, moved)
         in_flight = Signal(name=f"{name}_in_flight")
         m.d.comb += [
-            in_x.eq(used & p.x_valid & p.x.op.writes & is_x),
-            in_m.eq(used & p.m_valid & p.m.writes & is_m & ~in_x),
-            in_w.eq(used & p.w_valid & p.w.writes & is_w & ~in_x & ~in_m),
-            in_v.eq(used & p.v_writes & is_v & ~in_x & ~in_m & ~in_w),
+            in_x.eq(p.x_writes_cell & is_x),
+            in_m.eq(p.m_writes_cell & is_m & ~in_x),
+            in_w.eq(p.w_writes_cell & is_w & ~in_x & ~in_m),
+            in_v.eq(p.v_writes & is_v & ~in_x & ~in_m & ~in_w),
             in_flight.eq(in_x | in_m | in_w | in_v),
             in_ram.eq(used & ~in_flight),
         ]
@@ -75,6 +80,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
                     m.d.comb += [operand[name].eq(value), labels[name].eq(value_labels)]
         else:
             elsewhere = Signal(32, name=f"o_{name}_elsewhere")
+            early_part[name], from_ram[name] = elsewhere, in_ram
             m.d.comb += [
                 elsewhere.eq(_gated((select, value) for select, value, _ in sources)),
                 # The RAM answers late.
@@ -82,7 +88,15 @@ def operand_stage(p: Pipeline, m: Module) -> None:
                 labels[name].eq(_gated([(in_ram, stored_labels), *((select, value) for select, _, value in sources)])),
             ]
         # Rather too often than late: that a younger operation writes the same cell at once is not looked for.
-        waits = waits | (used & ((is_x & p.x_writes_late) | (is_m & p.m_writes_late) | (is_w & p.w_writes_late)))
+        arrived_x, arrived_m, arrived_w = arrived
+        waits_if_moved = waits_if_moved | (
+            (arrived_x & p.x_writes_late) | (arrived_m & p.m_writes_late) | (arrived_w & p.w_writes_late)
+        )
+        waits_if_not = waits_if_not | (
+            (is_x & p.x_writes_late & ~p.x_ready) | (is_x & p.x_will_write_late) | (is_m & p.m_will_write_late)
+        )
+    still_waits = Signal()
+    m.d.sync += still_waits.eq(waits_if_not)
     # Known a cycle late: an operation that waits for either does so a cycle longer.
     window_pending = Signal()
     alone = Signal()
@@ -93,7 +107,8 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     blocked = Signal(name="o_blocked")
     m.d.comb += [
         blocked.eq(
-            (waits & ~o.a_previous)
+            (moved & waits_if_moved)
+            | (~moved & still_waits)
             | (o.serializes & ~alone)
             | window_pending
             | (p.beam_port.full & (o.step != Step.TAIL))
@@ -110,7 +125,12 @@ def operand_stage(p: Pipeline, m: Module) -> None:
         # What the operand decides comes last.
         known.eq(host_reads | o.prepares | o.names_window),
         known_index.eq(Mux(host_reads, p.host_in.address[2:7], Mux(o.prepares, TABLE_WINDOW, named))),
-        p.windows.index.eq(Mux(known, known_index, operand["a"][28:32])),
+        p.windows.index.eq(
+            Mux(known, known_index, operand["a"][28:32])
+            if p.config.in_words
+            else Mux(known, known_index, early_part["a"][28:32])
+            | (p.cell_read_a.data[28:32] & (from_ram["a"] & ~known).replicate(4))
+        ),
     ]
     way = Signal(2, name="o_way")
     m.d.comb += [
@@ -121,7 +141,11 @@ def operand_stage(p: Pipeline, m: Module) -> None:
     with m.If(p.o_fire):
         m.d.sync += p.x_way.eq(way)
     with m.If(p.x_ready):
-        m.d.sync += [p.x_valid.eq(p.o_fire), p.x_writes_late.eq(p.o_fire & o.writes & o.late)]
+        m.d.sync += [
+            p.x_valid.eq(p.o_fire),
+            p.x_writes_cell.eq(p.o_fire & o.writes),
+            p.x_writes_late.eq(p.o_fire & o.writes & o.late),
+        ]
     with m.If(p.o_fire):
         m.d.sync += [
             p.x.op.eq(o),
@@ -131,7 +155,7 @@ def operand_stage(p: Pipeline, m: Module) -> None:
             p.x.labels_b.eq(labels["b"]),
         ]
     with m.If(p.flush):
-        m.d.sync += [p.x_valid.eq(0), p.x_writes_late.eq(0)]
+        m.d.sync += [p.x_valid.eq(0), p.x_writes_cell.eq(0), p.x_writes_late.eq(0)]
 
 
 def _gated(sources: Iterable[tuple[Value, Value]]) -> Value:
@@ -142,25 +166,26 @@ def _gated(sources: Iterable[tuple[Value, Value]]) -> Value:
     return gated[0]
 
 
-def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Signal, Signal]:
+def _cell_matches(
+    p: Pipeline, m: Module, name: str, moved: Signal
+) -> tuple[tuple[Signal, Signal, Signal], tuple[Signal, Signal, Signal, Signal]]:
     """Whether an operand's cell is the one that the operations in X, M and W write, if they write any, or that was
-    written in the cycle before, when the RAM was read.
+    written in the cycle before, when the RAM was read; 0 where there is no operand. First the answers of X, M and W for
+    an operation that has just come into O, then those for any.
 
     Compared while the operation is in R, against what stands one stage ahead of where it will stand then.
     """
     is_x, is_m, is_w, is_v = (Signal(name=f"{name}_is_{stage}") for stage in "xmwv")
     new_x, new_m, new_w, new_v = (Signal(name=f"{name}_new_is_{stage}") for stage in "xmwv")
     old_x, old_m, old_w, old_v = (Signal(name=f"{name}_old_is_{stage}") for stage in "xmwv")
-    cell = p.r_op[f"{name}_cell"]
+    cell, used = p.r_op[f"{name}_cell"], p.r_op[f"{name}_used"]
     # Whether R moves on is known late: what holds if it does and what holds if it does not are both kept.
-    moved = Signal(name=f"{name}_moved")
     m.d.sync += [
-        moved.eq(p.r_fire),
         # An operation in O moves to X when another takes its place.
-        new_x.eq(Mux(p.o_valid, cell == p.o.cell, cell == p.x.op.cell)),
-        new_m.eq(cell == p.x.op.cell),
-        new_w.eq(cell == p.m.cell),
-        new_v.eq(cell == p.w.cell),
+        new_x.eq(used & Mux(p.o_valid, cell == p.o.cell, cell == p.x.op.cell)),
+        new_m.eq(used & (cell == p.x.op.cell)),
+        new_w.eq(used & (cell == p.m.cell)),
+        new_v.eq(used & (cell == p.w.cell)),
         old_x.eq(is_x),
         old_m.eq(is_x),
         old_w.eq(is_m),
@@ -172,4 +197,4 @@ def _cell_matches(p: Pipeline, m: Module, name: str) -> tuple[Signal, Signal, Si
         is_w.eq(Mux(moved, new_w, old_w)),
         is_v.eq(Mux(moved, new_v, old_v)),
     ]
-    return is_x, is_m, is_w, is_v
+    return (new_x, new_m, new_w), (is_x, is_m, is_w, is_v)

@@ -203,8 +203,14 @@ class Pipeline:
         self.m_translation_valid = Signal()
         self.m_is_memory = Signal()
         self.m_takes_bus = Signal()
-        # The stage holds an operation whose result is not there yet when it leaves it.
+        # The stage holds an operation that writes a cell. What has not committed counts: all behind it is dropped too.
+        self.x_writes_cell = Signal()
+        self.m_writes_cell = Signal()
+        self.w_writes_cell = Signal()
+        # The stage holds an operation whose result is not there yet when it leaves it. Those of M and W, a cycle ahead.
         self.x_writes_late = Signal()
+        self.x_will_write_late = Signal()
+        self.m_will_write_late = Signal()
         self.m_writes_late = Signal()
         self.w_writes_late = Signal()
         self.w_learns = Signal()
