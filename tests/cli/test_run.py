@@ -27,7 +27,7 @@ FOREVER = "again: jmps again"
 
 
 def vac_run(*arguments: object, text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*VAC, *map(str, arguments)], input=text, capture_output=True, timeout=60, check=False)
+    return subprocess.run([*VAC, *map(str, arguments)], input=text, capture_output=True, timeout=600, check=False)
 
 
 def source(folder: Path, text: str, name: str = "program.vasm") -> Path:
@@ -160,7 +160,7 @@ def test_an_interrupt_stops_at_a_clean_tick(program: str, tmp_path: Path) -> Non
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     process.stdin = None  # stays open: the end of the input would end the wait as well
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=600)
     assert process.returncode == 130
     report = json.loads(error)
     assert report["status"] == "interrupted" and report["ticks"] >= 6

@@ -16,7 +16,7 @@ from vac_sim.workplace import remove_stale, workplace
 pytestmark = pytest.mark.rtl
 
 ENDLESS = "forever: jmps forever\n"
-_PATIENCE_S = 120
+_PATIENCE_S = 900.0
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
