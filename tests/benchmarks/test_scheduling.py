@@ -16,8 +16,9 @@ def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         monkeypatch.setattr(scheduling, name, few)
     results = scheduling.measure_scheduling(quick=True, command="here")
     values = {record.name.removeprefix("scheduling."): record.value for record in results}
-    assert len(values) == len(results) == 9
+    assert len(values) == len(results) == 13
     assert values["shared.3.1000.slice"] > values["each.3.1000.slice"] > 0
+    assert values["faults.1.own"] > values["faults.0.own"] > 0
     assert 0.99 < values["fair.jain"] <= 1
     assert values["fair.most_over_least"] > 1.2
     assert 0 < values["fair.largest_gap"] < 4
