@@ -40,7 +40,24 @@ _NAIVE_TICKS = 400_000
 """Enough to measure the naive loop by; all of crc32 would be a gigabyte of dicts."""
 _SLICES = (10_000, 100_000, 1_000_000)
 
+_SLOW_EVERY = 3
+"""Peers run in every third round: some take seconds."""
+
 Maker = Callable[[], FastMachine]
+_ENGINES: dict[str, Maker] = {
+    "plain": lambda: FastMachine(Trace.NOTHING),
+    "digest": lambda: FastMachine(Trace.DIGEST),
+    "beams": lambda: FastMachine(Trace.BEAMS),
+    "jit": lambda: JitMachine(Trace.NOTHING),
+    "jit_digest": lambda: JitMachine(Trace.DIGEST),
+    "jit_beams": lambda: JitMachine(Trace.BEAMS),
+}
+_COMPARED = {
+    "wasmtime": ("jit",),
+    "wasmtime, ticks charged": ("jit",),
+    "Python, one dict a beam": ("plain", "jit"),
+}
+"""Engines that a peer stands beside; the interpreter unless named."""
 
 
 class Wrong(RuntimeError):
@@ -62,12 +79,17 @@ def _prepare(machine: FastMachine, workload: Workload) -> None:
             machine.install(slot, number, Leaf(workload.data[number * LEAF_BYTES : (number + 1) * LEAF_BYTES]))
 
 
-def _ticks_per_second(make: Maker, workload: Workload, rounds: int) -> float:
-    """Best of whole runs behind a first one, which brings pages, decoded and compiled code into place."""
+Run = Callable[[], float]
+"""One run of a kernel: ticks a second."""
+
+
+def _run_of(make: Maker, workload: Workload) -> Run:
+    """Whole runs behind a first one, which brings pages, decoded and compiled code into place."""
     machine = make()
     machine.load(_image(workload, _LONGER))
-    fresh, best = machine.state(), 0.0
-    for turn in range(rounds + 1):
+    fresh = machine.state()
+
+    def run() -> float:
         machine.set_state(fresh)
         _prepare(machine, workload)
         begun = time.thread_time()
@@ -81,8 +103,10 @@ def _ticks_per_second(make: Maker, workload: Workload, rounds: int) -> float:
         state = machine.state()
         if stop.reason is not StopReason.HALTED or state.cells[state.sp - 1] != workload.result:
             raise Wrong(f"{workload.name}: {stop.reason.value}, stack {state.data_stack}")
-        best = max(best, state.tick / seconds if turn else 0.0)
-    return best
+        return state.tick / seconds
+
+    run()
+    return run
 
 
 def _own_ticks(workload: Workload) -> int:
@@ -93,38 +117,53 @@ def _own_ticks(workload: Workload) -> int:
     return machine.state().tick
 
 
-def _wasm_seconds(kernel: WasmKernel, workload: Workload, rounds: int) -> float:
+def _wasm_run(kernel: WasmKernel, workload: Workload, ticks: int) -> Run:
     longer = _LONGER if workload.name in _SOURCE_LINES else 1
-    best = float("inf")
-    for _ in range(rounds):
+
+    def run() -> float:
         kernel.write(workload.data)
         begun = time.thread_time()
         result = kernel.run(_REPEATS[workload.name] * longer)
-        best = min(best, time.thread_time() - begun)
+        seconds = time.thread_time() - begun
         wrong = workload.check(kernel.read())
         if result != workload.result or wrong:
             raise Wrong(f"{workload.name} in WebAssembly: {result:#x}, {wrong}")
-    return best / longer
+        return ticks * longer / seconds
+
+    return run
 
 
-def _python_seconds(workload: Workload, rounds: int) -> float:
-    best = float("inf")
-    for _ in range(rounds):
+def _python_run(workload: Workload, ticks: int) -> Run:
+    def run() -> float:
         memory = bytearray(workload.data[:DATA_BYTES])
         begun = time.thread_time()
         result = PYTHON_KERNELS[workload.name](memory)
-        best = min(best, time.thread_time() - begun)
+        seconds = time.thread_time() - begun
         if result != workload.result:
             raise Wrong(f"{workload.name} in Python: {result:#x}")
-    return best
+        return ticks / seconds
+
+    return run
 
 
-def _naive_ticks_per_second(workload: Workload, rounds: int) -> float:
-    best, image = 0.0, _image(workload, 1)
-    for _ in range(rounds):
+def _naive_run(workload: Workload) -> Run:
+    image = _image(workload, 1)
+
+    def run() -> float:
         begun = time.thread_time()
         _, beams = naive_loop.run(image, workload, _NAIVE_TICKS)
-        best = max(best, len(beams) / (time.thread_time() - begun))
+        return len(beams) / (time.thread_time() - begun)
+
+    return run
+
+
+def _best(runs: dict[str, Run], rounds: int, every: int = 1) -> dict[str, float]:
+    """Best of so many rounds. All take their turn in each, so that what slows the machine for a while slows all."""
+    best = dict.fromkeys(runs, 0.0)
+    for turn in range(rounds):
+        for name, run in runs.items():
+            if turn % every == 0 or name in _ENGINES:
+                best[name] = max(best[name], run())
     return best
 
 
@@ -145,47 +184,46 @@ def _many(make: Maker, workload: Workload, span: int) -> float:
     return turns * span * _MACHINES / (time.thread_time() - begun)
 
 
+def _peers(workload: Workload) -> dict[str, Run]:
+    """The peers' runs by name, those that are there."""
+    ticks = _own_ticks(workload)
+    runs = {
+        "wasmtime": _wasm_run(on_wasmtime(workload, False), workload, ticks),
+        "wasmtime, ticks charged": _wasm_run(on_wasmtime(workload, True), workload, ticks),
+    }
+    try:
+        runs["wasm3"] = _wasm_run(on_wasm3(workload), workload, ticks)
+    except ImportError:  # no wheel of it exists: `make bench` tries to compile it
+        print("wasm3 is not installed; it is left out", file=sys.stderr)
+    runs["unicorn, bounded by instructions"] = lambda: ticks / unicorn_seconds(workload)
+    runs["CPython"] = _python_run(workload, ticks)
+    runs["Python, one dict a beam"] = _naive_run(workload)
+    return runs
+
+
 def measure(rounds: int, command: str) -> list[Result]:
     """All figures. Raises Wrong where an engine computes something else, EngineBuildError, CompilerMissing."""
-    engines: dict[str, Maker] = {
-        "plain": lambda: FastMachine(Trace.NOTHING),
-        "digest": lambda: FastMachine(Trace.DIGEST),
-        "beams": lambda: FastMachine(Trace.BEAMS),
-        "jit": lambda: JitMachine(Trace.NOTHING),
-        "jit_digest": lambda: JitMachine(Trace.DIGEST),
-        "jit_beams": lambda: JitMachine(Trace.BEAMS),
-    }
     results: list[Result] = []
 
     def record(name: str, value: float, peer: str | None = None, unit: str = "G ticks/s") -> None:
         results.append(Result(name, value / 1e9 if unit == "G ticks/s" else value, unit, peer, command))
 
     for workload in WORKLOADS:
-        ticks = _own_ticks(workload)
-        with step(f"{workload.name} on VAC's engines"):
-            for name, make in engines.items():
-                record(f"{workload.name}.{name}", _ticks_per_second(make, workload, rounds))
-        with step(f"{workload.name} on its peers"):
-            compiled = on_wasmtime(workload, False)
-            record(f"{workload.name}.jit", ticks / _wasm_seconds(compiled, workload, rounds), "wasmtime")
-            charged = on_wasmtime(workload, True)
-            record(f"{workload.name}.jit", ticks / _wasm_seconds(charged, workload, rounds), "wasmtime, ticks charged")
-            try:
-                record(f"{workload.name}.plain", ticks / _wasm_seconds(on_wasm3(workload), workload, rounds), "wasm3")
-            except ImportError:  # no wheel of it exists: `pip install pywasm3` compiles it
-                print("wasm3 is not installed; it is left out", file=sys.stderr)
-            best = min(unicorn_seconds(workload) for _ in range(max(1, rounds // 3)))
-            record(f"{workload.name}.plain", ticks / best, "unicorn, bounded by instructions")
-            record(f"{workload.name}.plain", ticks / _python_seconds(workload, max(1, rounds // 3)), "CPython")
-            naive = _naive_ticks_per_second(workload, max(1, rounds // 3))
-            for name in ("plain", "jit"):
-                record(f"{workload.name}.{name}", naive, "Python, one dict a beam")
+        with step(f"{workload.name} on all engines"):
+            own = {name: _run_of(make, workload) for name, make in _ENGINES.items()}
+            best = _best({**own, **_peers(workload)}, rounds, _SLOW_EVERY)
+        for name, value in best.items():
+            if name in own:
+                record(f"{workload.name}.{name}", value)
+                continue
+            for engine in _COMPARED.get(name, ("plain",)):
+                record(f"{workload.name}.{engine}", value, name)
     with step(f"{_MACHINES} machines from Python"):
         fib = next(workload for workload in WORKLOADS if workload.name == "fib")
         for name in ("plain", "jit"):
-            single = _ticks_per_second(engines[name], fib, rounds)
+            single = _best({name: _run_of(_ENGINES[name], fib)}, rounds)[name]
             for span in _SLICES:
-                record(f"many.{name}.{span}", _many(engines[name], fib, span) / single, unit="of one machine's rate")
+                record(f"many.{name}.{span}", _many(_ENGINES[name], fib, span) / single, unit="of one machine's rate")
     return with_ratios(results)
 
 
@@ -221,7 +259,7 @@ def markdown(results: Sequence[Result]) -> str:
 
 def measure_engines(quick: bool, command: str) -> list[Result]:
     """All records. quick: fewer repetitions. Raises as `measure`."""
-    return measure(3 if quick else 15, command)
+    return measure(3 if quick else 30, command)
 
 
 def print_engines(results: Sequence[Result]) -> None:
