@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .export_policy import export_gates, tell_withheld
-from .failure import fail, load_image
-from .redaction import read_redactor, tell_report, written_whole
+from .failure import fail, load_image, written_whole
+from .redaction import read_redactor, tell_report
 
 if TYPE_CHECKING:
     from ..beams.record import Events

@@ -1,8 +1,9 @@
 """How a subcommand gives up: a message on standard error and an exit code, never a traceback."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 import typer
 
@@ -37,12 +38,23 @@ def load_image(path: Path, parents: Sequence[Path] = ()) -> Image:
         fail(str(error))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes the file through a temporary name, so that no half-written one is ever seen, or ends the command."""
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name, which gets this one when all of it is written. What the disk refuses ends the
+    command."""
     temporary = path.with_name(path.name + ".part")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            yield file
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         fail(f"cannot write {str(path)!r}: {error.strerror or error}")
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """This content, as `written_whole` does it."""
+    with written_whole(path) as file:
+        file.write(content)

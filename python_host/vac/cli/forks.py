@@ -10,11 +10,11 @@ import typer
 
 from ..engines.registry import ENGINES
 from .export_policy import export_gate, tell_withheld
-from .failure import fail
+from .failure import fail, written_whole
 from .paging_options import Frames, PageSize, Prefetch, Tiers
 from .progress import progress
 from .record import NEVER, exit_code, in_words, machine_of, open_input, paged, recording_errors, run_recorder, write_out
-from .redaction import read_redactor, tell_report, written_whole
+from .redaction import read_redactor, tell_report
 
 if TYPE_CHECKING:
     from ..recording.recording import Recording

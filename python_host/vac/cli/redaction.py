@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,22 +12,6 @@ from .failure import fail, write_whole
 
 if TYPE_CHECKING:
     from ..beams.redaction.policy import Redactor
-
-
-@contextmanager
-def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name, which gets this one when all of it is written. What the disk refuses ends the
-    command."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        fail(f"cannot write {str(path)!r}: {error.strerror or error}")
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def read_redactor(path: Path) -> Redactor:

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ..isa.beam import BEAM_BYTES
-from .failure import fail
+from .failure import fail, written_whole
 
 if TYPE_CHECKING:
     from ..host.session import Host
@@ -19,20 +19,6 @@ _COMMITTED_BEAMS = 1 << 20
 """Each so many are safe once they are taken."""
 _COMMIT_SECONDS = 2.0
 _STAGES = {"board": "fpga"}
-
-
-@contextmanager
-def beam_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that has its name only once it is whole."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        fail(f"cannot write {str(path)!r}: {error.strerror or error}")
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -76,7 +62,7 @@ def beam_outputs(
     """What takes the beams to all places that are named; None where there is none."""
     outputs: list[TakeBeams] = []
     if path:
-        file = stack.enter_context(beam_file(path))
+        file = stack.enter_context(written_whole(path))
         outputs.append(lambda first, records: file.write(records))
     if store:
         outputs.append(stack.enter_context(beam_store(store, run, host, engine)))
