@@ -12,6 +12,7 @@ from vac.golden.model import GoldenMachine
 from vac.image.image import Image
 from vac.isa.instruction import Instruction, Unit
 from vac.isa.table import INSTRUCTIONS
+from vac.isa.traps import Trap
 from vac.jit.machine import EAGER, JitMachine
 from vac.machine.protocol import Machine, StopReason
 from vac.machine.state import State
@@ -102,3 +103,40 @@ def test_recursion(trace: Trace) -> None:
         reference.run(until)
         equal(machine, reference)
     assert machine.compiled_ticks > 20_000
+
+
+TWO_WINDOWS = """
+.memory 8192
+.frame 6
+        lit32   4096
+        lit     64
+        wnar    3, 0
+        liw     l0, 3000
+        lit32   0x30000000
+        set3
+        li      l1, 0
+again:
+        andi    l2, l0, {mask}
+        xor3    l1, l1, l3
+        add3    l4, l1, l2
+        st32    l4, l0
+        ld32    l5, l4
+        djnz    l0, again
+        halt
+"""
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.value)
+@pytest.mark.parametrize("mask", [60, 124])
+def test_a_pointer_that_changes_its_window_in_every_round(mask: int, trace: Trace) -> None:
+    """With the wider mask it leaves the small window, behind which there is memory of the other one."""
+    image = assemble(TWO_WINDOWS.format(mask=mask))
+    machine, reference = JitMachine(trace, policy=EAGER), GoldenMachine()
+    for each in (machine, reference):
+        each.load(image)
+    for until in (1000, 1003, FOR_EVER):
+        stop, expected = machine.run(until), reference.run(until)
+        assert stop.reason is expected.reason
+        equal(machine, reference)
+    assert reference.state().trap is (Trap.BOUNDS if mask == 124 else Trap.NONE)
+    assert machine.compiled_ticks > 100

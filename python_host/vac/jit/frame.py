@@ -7,10 +7,11 @@ return and on every way out, where the interpreter has to find the state as if i
 from __future__ import annotations
 
 from ..isa.instruction import Unit
-from ..isa.limits import DATA_STACK_CELLS
+from ..isa.limits import DATA_STACK_CELLS, POINTER_DISPLACEMENT_BITS
 from ..isa.sqi import history_index
 from .blocks import Blocks
-from .layout import Layout
+from .layout import EXTENT_BYTES, PATH_BYTES, Layout
+from .loops import displacement, pointer_of
 from .operands import locals_named, locals_written
 from .region import Function, Region, Step
 from .text import CELLS, REGISTERS, Text
@@ -42,6 +43,7 @@ class Frame(Text):
         self._history = sorted(
             {history_index(step.instruction.pc) for step in steps if step.instruction.row.unit is Unit.BRANCH}
         )
+        self._pointers = sorted({name: step for step in steps if (name := self._extent_name(step))}.items())
         self._slots = range(-function.needs, function.peak + 1)
         self._lowest = min((slot for step in steps for slot in self._slots_written(step)), default=function.peak + 1)
 
@@ -53,6 +55,24 @@ class Frame(Text):
             callee = self._region.callee(step)
             return [step.after - callee.needs] if callee else []
         return [step.after - 1] if step.effect.pushes else []
+
+    def _extent_name(self, step: Step) -> str | None:
+        """Variable with the extent that a pointer was in when it was last looked for; None for other accesses.
+
+        A pointer hardly ever changes its window, and one that did is beyond the old one's extent. Not so where a
+        displacement carries into another window: such an access is to be refused.
+        """
+        local = pointer_of(step)
+        if local is None or displacement(step):
+            return None
+        return f"{'R' if step.instruction.row.unit is Unit.LOAD else 'W'}{local}"
+
+    def _extent_of(self, pointer: str, is_load: bool) -> str:
+        """Address of the extent of a pointer's window."""
+        window = self._emit(f"zext i32 {self._emit(f'lshr i32 {pointer}, {POINTER_DISPLACEMENT_BITS}')} to i64")
+        scale = self._emit(f"mul i64 {window}, {PATH_BYTES}")
+        path = self._emit(f"getelementptr i8, ptr %m, i64 {scale}")
+        return self._at(path, self._layout.paths + (0 if is_load else EXTENT_BYTES))
 
     @property
     def least(self) -> int:
@@ -81,6 +101,10 @@ class Frame(Text):
             self._line(f"  %{name} = alloca {kind}")
         for local in self._locals:
             self._set(f"L{local}", self._emit(f"load i32, ptr {self._at('%locals', 4 * local)}{CELLS}"))
+        for name, step in self._pointers:
+            self._line(f"  %{name} = alloca ptr")
+            local = self._get(f"L{pointer_of(step)}")
+            self._set(name, self._extent_of(local, step.instruction.row.unit is Unit.LOAD), "ptr")
         equal = self._take_constants()
         self._load_slots(-self._function.needs, 0)
         self._set("rem", "%first", "i64")

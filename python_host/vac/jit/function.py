@@ -10,7 +10,6 @@ from ..isa.limits import (
     CELL_MASK,
     CODE_ADDRESS_BITS,
     DATA_STACK_CELLS,
-    POINTER_DISPLACEMENT_BITS,
     STACK_OPERAND,
     STACK_RAM_CELLS,
 )
@@ -21,11 +20,9 @@ from .blocks import Block
 from .frame import symbol
 from .layout import (
     EXTENT_ADDRESS,
-    EXTENT_BYTES,
     EXTENT_LOW,
     EXTENT_ORIGIN,
     EXTENT_SPANS,
-    PATH_BYTES,
     WINDOW_BYTES,
     WINDOW_LENGTH,
 )
@@ -344,10 +341,8 @@ class FunctionText(UncheckedLoops):
         if index is not None:
             offset = self._emit(f"shl i32 {index}, {access.size_log2}")
             pointer = self._emit(f"add i32 {pointer}, {offset}")
-        window = self._emit(f"zext i32 {self._emit(f'lshr i32 {a}, {POINTER_DISPLACEMENT_BITS}')} to i64")
-        scale = self._emit(f"mul i64 {window}, {PATH_BYTES}")
-        path = self._emit(f"getelementptr i8, ptr %m, i64 {scale}")
-        extent = self._at(path, self._layout.paths + (0 if is_load else EXTENT_BYTES))
+        kept = self._extent_name(step)
+        extent = self._get(kept, "ptr") if kept else self._extent_of(a, is_load)
         near = self._inside(extent, pointer, access.size_log2)
         beyond, moved, there = self._label("beyond"), self._label("moved"), self._label("there")
         nearby = self._label("near")
@@ -358,12 +353,17 @@ class FunctionText(UncheckedLoops):
         could = self._emit(f"icmp ne i32 {answer}, 0")
         self._choose(could, moved, self._way_out(step.instruction.pc, step.depth, left))
         self._start(moved)
+        if kept:
+            self._set(kept, self._extent_of(a, is_load), "ptr")
+            extent = self._get(kept, "ptr")
         after = self._inside(extent, pointer, access.size_log2)
         self._jump(there)
         self._start(nearby)
         self._jump(there)
         self._start(there)
         distance = self._emit(f"phi i32 [ {near[0]}, %{nearby} ], [ {after[0]}, %{moved} ]")
+        if kept:
+            extent = self._get(kept, "ptr")
         origin = self._emit(f"load ptr, ptr {self._at(extent, EXTENT_ORIGIN)}{REGISTERS}")
         wide = self._emit(f"zext i32 {distance} to i64")
         place = self._emit(f"getelementptr i8, ptr {origin}, i64 {wide}")
