@@ -16,7 +16,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-TARGET_MODULES = ("vac.campaigns.fuzz_readers", "vac.campaigns.fuzz_beams", "vac.campaigns.fuzz_recordings")
+TARGET_MODULES = (
+    "vac.campaigns.fuzz_readers",
+    "vac.campaigns.fuzz_beams",
+    "vac.campaigns.fuzz_recordings",
+    "vac.campaigns.fuzz_link",
+)
 """Each has `TARGETS`: by name, what reads bytes and what to begin with."""
 _FOLDER = Path("build/fuzz")
 _HANG_SECONDS = 20

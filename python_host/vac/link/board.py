@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vac.image.image import Image
-from vac.isa.limits import ISA_VERSION, LEAF_BITS, LEAF_BYTES
+from vac.isa.limits import DATA_STACK_CELLS, ISA_VERSION, LEAF_BITS, LEAF_BYTES
 from vac.isa.link import LinkStatus
 from vac.isa.state_map import (
     FRAME_RAM_BASE,
@@ -28,6 +28,8 @@ from .session import LinkError, LinkSession
 _LEAF_WORDS = LEAF_BYTES // 4
 _BUDGET_MAX = (1 << 32) - 1
 _HALT_POLLS = 100
+_MOST_FRAME_BITS, _MOST_TLB_BITS = 16, 12
+"""What a core can be built with: more is no core's."""
 _MOST_RENEWED = 64
 """More stops than this without a retired instruction mean that the core hangs: one needs a few translations at most."""
 
@@ -218,6 +220,8 @@ class Board:
         version, frame_bits, tlb_bits, label_bits = identity.to_bytes(4, "little")
         if version != ISA_VERSION:
             raise LinkError(f"the board has instruction set {version}, this host {ISA_VERSION}: build and flash again")
+        if frame_bits > _MOST_FRAME_BITS or tlb_bits > _MOST_TLB_BITS:
+            raise LinkError(f"the board says that it has 2^{frame_bits} frames and 2^{tlb_bits} TLB entries: too many")
         return Identity(version, 1 << frame_bits, 1 << tlb_bits, label_bits)
 
     def leave(self) -> None:
@@ -259,11 +263,19 @@ class Board:
         words = self._session.read_spans([(REGISTER_BASE + register, count) for register, count in spans])
         pc, low, high, sp, stop, slot, number, labels = words
         code, trap, fault, _ = stop.to_bytes(4, "little")
-        cause = Trap(trap) if code == StopCode.TRAPPED else Trap.NONE
-        return _Stopped(StopCode(code), cause, FaultKind(fault & 3), slot, number, labels, pc, low | high << 32, sp)
+        try:
+            cause = Trap(trap) if code == StopCode.TRAPPED else Trap.NONE
+            return _Stopped(StopCode(code), cause, FaultKind(fault & 3), slot, number, labels, pc, low | high << 32, sp)
+        except ValueError as error:
+            raise LinkError(f"the board stopped for something that this host does not know: {error}") from error
 
     def _event(self, stopped: _Stopped) -> Event:
-        kind, count = request_of(stopped.number, stopped.slot)
+        try:
+            kind, count = request_of(stopped.number, stopped.slot)
+        except LookupError as error:
+            raise LinkError(f"the board waits for an answer to an instruction that asks nothing: {error}") from error
+        if not count <= stopped.sp <= DATA_STACK_CELLS:
+            raise LinkError(f"the board waits with {stopped.sp} cells on the data stack, {count} of them arguments")
         arguments = self._read(STACK_RAM_BASE + stopped.sp - count, count)
         return Event(kind, stopped.slot, tuple(arguments), stopped.pc, stopped.tick)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from vac.isa.beam import BEAM_BYTES
 from vac.isa.link import (
     BEAM_WORDS,
     BEAMS_A_FRAME,
@@ -151,9 +150,10 @@ class LinkSession:
         while len(taken) < most:
             credit = min(most - len(taken), BEAMS_A_FRAME)
             payload = self._exchange(Request.BEAMS, (credit,)).payload
+            if len(payload) > credit * BEAM_WORDS or len(payload) % BEAM_WORDS:
+                raise LinkError(f"{len(payload)} words came where up to {credit} beams of {BEAM_WORDS} were asked for")
             for _, words in _chunks(payload, BEAM_WORDS):
                 record = b"".join(word.to_bytes(4, "little") for word in words[:-1])
-                assert len(record) == BEAM_BYTES
                 taken.append(ShippedBeam(record, words[-1]))
             if len(payload) < credit * BEAM_WORDS:
                 break
