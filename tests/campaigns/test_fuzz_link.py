@@ -1,10 +1,8 @@
-"""A slice of the link's fuzzing: whatever comes over the line, a host says what is wrong with it."""
+"""The boards that the link's fuzzing begins with, and boards that are no core of this kind."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from vac.campaigns import fuzz_link
 from vac.campaigns.fuzz_link import AnyAnswers
@@ -13,18 +11,6 @@ from vac.isa.link import LinkStatus
 from vac.link.board import Board
 from vac.link.session import LinkError, LinkSession
 from vac.machine.protocol import StopReason
-
-
-@pytest.mark.parametrize("name", sorted(fuzz_link.TARGETS))
-@given(data=st.data())
-def test_typed_errors_alone(name: str, data: st.DataObject) -> None:
-    target = fuzz_link.TARGETS[name]
-    content = bytearray(data.draw(st.sampled_from(target.seeds())))
-    for _ in range(data.draw(st.integers(0, 4))):
-        at = data.draw(st.integers(0, len(content)))
-        width = data.draw(st.sampled_from([0, 1, 2, 4, 8]))
-        content[at : at + width] = data.draw(st.binary(min_size=width, max_size=width) | st.binary(max_size=20))
-    target.read(bytes(content))
 
 
 def test_the_seeds_are_boards_that_do_all_there_is() -> None:

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vac.campaigns import fuzz_readers
+from vac.campaigns import fuzz_link, fuzz_readers
 
-TARGETS = sorted(fuzz_readers.TARGETS)
+TARGETS = {**fuzz_readers.TARGETS, **fuzz_link.TARGETS}
 
 
 @pytest.mark.parametrize("name", TARGETS)
 @settings(max_examples=80)
 @given(data=st.data())
 def test_typed_errors_alone(name: str, data: st.DataObject) -> None:
-    target = fuzz_readers.TARGETS[name]
+    target = TARGETS[name]
     content = bytearray(data.draw(st.sampled_from(target.seeds())))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(content)))
@@ -31,9 +31,9 @@ def test_typed_errors_alone(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_seeds_get_through(name: str) -> None:
-    assert fuzz_readers.TARGETS[name].seeds()
-    for content in fuzz_readers.TARGETS[name].seeds():
-        fuzz_readers.TARGETS[name].read(content)
+    assert TARGETS[name].seeds()
+    for content in TARGETS[name].seeds():
+        TARGETS[name].read(content)
 
 
 def _campaign(folder: Path, *arguments: str, code: str = "pass") -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ from blake3 import blake3
 
 from ..commitment.hashing import HASH_BYTES, Domain, hash_of
 from ..commitment.memory_tree import EMPTY_ROOT, leaf_hash
-from ..files.durable import PART_SUFFIX, sync_folder, write_durably
+from ..files.durable import PART_SUFFIX, sync, write_durably
 from ..isa.limits import LEAF_BYTES
 from ..machine.protocol import Leaf
 from .errors import StoreError
@@ -232,7 +232,7 @@ class LeafStore:
             for leftover in self.folder.glob(f"*{PART_SUFFIX}"):
                 leftover.unlink()
             if self.folder.is_dir():
-                sync_folder(self.folder)
+                sync(self.folder)
         except OSError as error:
             raise StoreError(f"cannot prune the leaf store {self.folder}: {error.strerror or error}") from error
         return Pruned(objects - len(self._places), before - self.bytes)

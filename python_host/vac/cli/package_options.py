@@ -121,20 +121,26 @@ def quotas(words: Sequence[str]) -> Quotas:
 def run_quota(words: Sequence[str], package: Package | None) -> Quota:
     """NAME=NUMBER words, or NAME=none, in place of a package's own limits."""
     from ..package.manifest import Quotas
+
+    own: dict[str, int | None] = package.manifest.quotas.model_dump() if package else {}
+    return quota_of(words, tuple(Quotas.model_fields), own)
+
+
+def quota_of(words: Sequence[str], known: Sequence[str], values: dict[str, int | None]) -> Quota:
+    """These values with NAME=NUMBER words in their place, or NAME=none. known: the quotas that can be named."""
     from ..scheduler.errors import QuotaError
     from ..scheduler.quota import Quota
 
-    values: dict[str, int | None] = package.manifest.quotas.model_dump() if package else {}
     for name, text in pairs(words, "--quota").items():
-        if name not in Quotas.model_fields:
-            fail(f"--quota {name!r}: there is no such quota; there are {', '.join(Quotas.model_fields)}")
+        if name not in known:
+            fail(f"--quota {name!r}: there is no such quota here; there are {', '.join(known)}")
         values[name] = None if text == "none" else number(text, f"--quota {name}")
-    limits = Quota(**values)
+    quota = Quota(**values)
     try:
-        limits.check()
+        quota.check()
     except QuotaError as error:
         fail(f"--quota: {error}")
-    return limits
+    return quota
 
 
 def seeds(words: Sequence[str]) -> dict[str, int]:

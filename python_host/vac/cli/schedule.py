@@ -16,7 +16,7 @@ from ..engines.registry import ENGINES, EngineError
 from ..link.serial_port import DEFAULT_BAUD
 from .failure import fail, write_whole
 from .package_file import is_package, open_package, package_host
-from .package_options import number, pairs
+from .package_options import quota_of
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
 from .run import NEVER, Patience, load_program
 from .schedule_report import print_report, schedule_report
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..scheduler.executors import Executor
     from ..scheduler.quota import Quota
     from ..scheduler.scheduler import Scheduler
+
+_QUOTAS = ("max_ticks", "max_resident_pages", "max_io_per_slice", "deadline")
 
 
 def schedule(
@@ -92,7 +94,7 @@ def schedule(
     if engine == "board" and processes:
         fail("a board is one core, which all machines share in this process; leave out --processes")
     _check_places(record, output)
-    limits = _quota(quota or [])
+    limits = quota_of(quota or [], _QUOTAS, {})
     given = _read(input_file) if input_file else b""
     loaded = [(path, open_package(path) if is_package(path) else load_program(path)[0]) for path in programs]
     with ExitStack() as stack:
@@ -113,24 +115,6 @@ def schedule(
     else:
         print_report(report)
     raise typer.Exit(report["exit"])
-
-
-def _quota(words: Sequence[str]) -> Quota:
-    from ..scheduler.errors import QuotaError
-    from ..scheduler.quota import Quota
-
-    known = ("max_ticks", "max_resident_pages", "max_io_per_slice", "deadline")
-    values: dict[str, int] = {}
-    for name, text in pairs(words, "--quota").items():
-        if name not in known:
-            fail(f"--quota {name!r}: there is no such quota here; there are {', '.join(known)}")
-        values[name] = number(text, f"--quota {name}")
-    limits = Quota(**values)
-    try:
-        limits.check()
-    except QuotaError as error:
-        fail(f"--quota: {error}")
-    return limits
 
 
 def _read(path: Path) -> bytes:

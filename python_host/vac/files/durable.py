@@ -23,16 +23,16 @@ def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
             file.flush()
             os.fsync(descriptor)
         os.replace(temporary, path)
-        sync_folder(path.parent)
+        sync(path.parent)
     except BaseException:
         with suppress(OSError):  # a read-only file system has no temporary file either
             temporary.unlink(missing_ok=True)
         raise
 
 
-def sync_folder(folder: Path) -> None:
-    """Names in this folder last from now on. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """What is in this file, or the names in this folder, last from now on. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

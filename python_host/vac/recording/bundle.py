@@ -15,7 +15,7 @@ from ..checkpoint.checkpoint import STORE_FOLDER, SUFFIX, CheckpointFolder
 from ..checkpoint.encoding import encode_checkpoint
 from ..checkpoint.errors import CheckpointError
 from ..checkpoint.leaf_store import PACK_SUFFIX, LeafStore
-from ..files.durable import sync_folder, write_durably
+from ..files.durable import sync, write_durably
 from ..host.input_log import InputLog
 from ..package.archive import decode_archive, encode_archive
 from ..package.errors import ArchiveError
@@ -86,7 +86,7 @@ def import_recording(path: Path, folder: Path) -> Recording:
         assert found.origin and found.entries is not None
         temporary.chmod(0o755)
         temporary.replace(folder)
-        sync_folder(folder.parent)
+        sync(folder.parent)
     except (RecordingError, CheckpointError) as error:
         raise RecordingError(f"{path} is damaged: {_without(str(error), temporary)}") from error
     except OSError as error:

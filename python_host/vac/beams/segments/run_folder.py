@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...files.durable import sync_folder
+from ...files.durable import sync
 from ..errors import StoreDamaged, StoreUnavailable, typed_errors
 from ..intake import Batch
 from ..names import Names
@@ -205,7 +205,7 @@ class RunFolder:
                 if name in self._handles:
                     os.fdatasync(self._handles[name])
             if self._has_new_files:
-                sync_folder(self.folder)
+                sync(self.folder)
             entries = self._pending
             if self._end.records or not entries:
                 entries = [*entries, Commit(*_fields(self._end)[:-1], self._crc)]

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections import OrderedDict
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from ...files.durable import sync_folder
+from ...files.durable import sync
 from .. import arrays
 from ..errors import StoreDamaged, StoreFormatError, typed_errors
 from ..record import BESIDE, EVENT, EntangledSet, Rows
@@ -81,9 +80,9 @@ def seal(folder: Path, first: int, last: int, first_seq: int, rows: Rows, progre
             "files": files,
         }  # fmt: skip
         write_file(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
-        sync_folder(temporary)
+        sync(temporary)
         temporary.replace(target)
-        sync_folder(folder)
+        sync(folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -118,22 +117,14 @@ def _write_parquet(path: Path, rows: Rows, progress: Progress | None) -> None:
             writer.write_table(arrow_table(part), row_group_size=GROUP_RECORDS)
             if progress:
                 progress(len(part))
-    _sync(path)
+    sync(path)
 
 
 def _write_cells(path: Path, rows: Rows, progress: Progress | None) -> None:
     with open(path, "wb") as file:
         for part in encode(rows, progress):
             file.write(part)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(path)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

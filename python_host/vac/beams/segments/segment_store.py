@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...contracts.contract import format_timestamp
-from ...files.durable import sync_folder
+from ...files.durable import sync
 from ...isa.beam import BeamFlag
 from .. import arrays
 from ..errors import StoreBusy, StoreDamaged, StoreFormatError, StoreUnavailable, typed_errors
@@ -64,7 +64,7 @@ class SegmentStore(BeamStore):
                 if any(entry.name not in ("lock", "store.json.part") for entry in self.folder.iterdir()):
                     raise StoreFormatError(f"{self.folder} is no beam store, and not empty")
                 write_file(path, json.dumps(_FORMAT).encode())
-                sync_folder(self.folder)
+                sync(self.folder)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,7 +116,7 @@ class SegmentStore(BeamStore):
             fields = {"run": run.name, "container": run.container, "started": format_timestamp(run.started)}
             write_file(temporary / "run.json", json.dumps(fields).encode())
             temporary.replace(path)
-            sync_folder(self.folder)
+            sync(self.folder)
             self._folders[run.number] = RunFolder(path, writable=True)
 
     # ---- writing -----------------------------------------------------------------------------------------------
