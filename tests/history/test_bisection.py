@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from random import Random
 
 import pytest
 from tests.history.reference import Reference, crossing_run, reference_run
 from tests.history.test_history import TIGHT, history_of
+from typer.testing import CliRunner, Result
 
+from vac.cli import app
 from vac.history.bisection import bisected, first
 from vac.history.errors import HistoryError
 from vac.history.expression import Expression
@@ -83,3 +87,19 @@ def test_what_is_no_condition() -> None:
     for text in ("foo > 1", "local(99)", "1 / 0", "at(0xF0000000)", "__import__('os')", "open('x')"):
         with pytest.raises(HistoryError):
             first(history, Expression(text))
+
+
+def test_the_command_takes_packages_sources_and_recordings(tmp_path: Path) -> None:
+    (tmp_path / "count.vasm").write_text(".frame 1\n        li l0, 9\nagain:  djnz l0, again\n        halt\n")
+
+    def vac(*arguments: str) -> Result:
+        return CliRunner().invoke(app, list(arguments))
+
+    source, package, run = (str(tmp_path / name) for name in ("count.vasm", "count.vac", "run"))
+    assert vac("pack", source, "-o", package).exit_code == 0
+    assert vac("record", package, "-o", run).exit_code == 0
+    for program in (source, package, run):
+        found = vac("bisect", program, "local(0) <= 3", "--json")
+        assert found.exit_code == 0 and json.loads(found.stdout)["tick"] == 7
+        assert vac("bisect", program, "local(0) == 77", "--first").exit_code == 1
+    assert vac("bisect", str(tmp_path / "none.vac"), "tick == 1").exit_code == 2

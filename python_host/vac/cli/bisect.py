@@ -1,25 +1,28 @@
-"""`vac bisect`: the first tick of a recorded run at which a condition holds."""
+"""`vac bisect`: the first tick of a run at which a condition holds."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..engines.registry import ENGINES
+from .debug_target import ENGINE, INPUT, PROGRAM, REPLAY, SEED, STORAGE, open_session
 from .progress import progress
-from .record import recording_errors
+from .record import INTERRUPTED, recording_errors
 
 NEVER_HOLDS = 1
 
 
 def bisect(
-    recording: Annotated[Path, typer.Argument(help="Folder that `vac record` made.", metavar="RUN")],
+    program: PROGRAM,
     condition: Annotated[str, typer.Argument(help="Python expression over the names above.", metavar="CONDITION")],
     first: Annotated[bool, typer.Option("--first", help="The condition may hold for a while only.")] = False,
-    engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
+    input_file: INPUT = None,
+    storage: STORAGE = None,
+    replay: REPLAY = None,
+    seed: SEED = None,
+    engine: ENGINE = "fast",
     as_json: Annotated[bool, typer.Option("--json", help="Report as one JSON object.")] = False,
 ) -> None:
     """Find the first tick at which CONDITION holds, by bisection: it holds from some tick on to the end. With --first
@@ -28,22 +31,25 @@ def bisect(
 
     Names: tick, pc, sp, rp, fp, stack, top, locals, local(n), status, trap, inputs, score, coherence, entropy, drift,
     u8(slot, offset), u16, u32, s32, text(slot, offset, length), at(pointer).
-    Exits 0 when there is such a tick, 1 when there is none, 2 for bad input.
+    Exits 0 when there is such a tick, 1 when there is none, 130 when interrupted, 2 for bad input.
     """
     from ..history.bisection import bisected, compiled
     from ..history.bisection import first as find_first
     from ..history.expression import Expression
-    from ..history.recorded import history_of
-    from ..recording.recording import Recording
     from .stops import info, print_info
 
-    with recording_errors():
-        history = history_of(Recording(recording), engine)
-        expression = Expression(condition)
-        is_slow = first and compiled(history, expression) is None
-        with progress("ticks, asked in Python one by one" if is_slow else "ticks", history.last_tick) as show:
-            tick = find_first(history, expression, show) if first else bisected(history, expression)
-        found = info(history) if tick is not None else None
+    try:
+        with recording_errors():
+            history = open_session(program, input_file, storage, replay, None, seed, engine).history
+            expression = Expression(condition)
+            with progress("ticks"):
+                history.end()
+            is_slow = first and compiled(history, expression) is None
+            with progress("ticks, asked in Python one by one" if is_slow else "ticks", history.last_tick) as show:
+                tick = find_first(history, expression, show) if first else bisected(history, expression)
+            found = info(history) if tick is not None else None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
     if found is None:
         where = "anywhere" if first else "at the end"
         typer.echo(json.dumps({"tick": None}) if as_json else f"{condition!r} does not hold {where}")
