@@ -29,7 +29,7 @@ from vac.machine.protocol import Leaf, StopReason
 _KERNELS_FOLDER = Path(__file__).resolve().parents[1] / "firmware" / "kernels"
 _DATA_SLOT = 1
 _FOR_EVER = 1 << 60
-_BEAM_SLICE = 1 << 16
+_BEAM_SLICE = 1 << 17
 _REPEATS = {"crc32": 1, "fib": 2000, "sieve": 8, "copy": 100}
 _SOURCE_LINES = {"fib": "li      runs, 2000", "sieve": "li      runs, 8", "copy": "li      runs, 100"}
 """Where the sources say how often a kernel repeats its work."""

@@ -5,7 +5,7 @@
  * in the plain body and the place of the next beam in the traced one.
  *
  * A handler does its instruction completely or not at all: whatever is out of the ordinary (a trap, a miss, the first
- * store to a leaf, an SQI epoch to be folded) leaves the body before anything has changed, for the exact step.
+ * store to a leaf) leaves the body before anything has changed, for the exact step.
  * Stack depth, frame size and tick limit are checked for a whole run of instructions where it is entered.
  */
 #include "machine.h"
@@ -152,7 +152,21 @@ HANDLER(enter_interpreter)
 BEYOND(read)
 BEYOND(write)
 
+/* The tick of this instruction, for what looks at the clock or the SQI. */
+#define TICK (m->first_tick + (t - m->first_progress) / TICK_STEP)
+
+/* Where an instruction would count into an epoch that has ended: folds what has, and starts the instruction again. */
+__attribute__((noinline)) HANDLER(fold)
+{
+    (void)last;
+    m->tick = TICK;
+    sqi_catch_up(m);
+    m->epoch_progress = t + (m->epoch_end - m->tick) * TICK_STEP;
+    GO(interpreter_of(m, r), r, locals, sp, t, 0);
+}
+
 #define STEP GO(leave, r, locals, sp, t, 0)
+#define FOLD GO(fold, r, locals, sp, t, 0)
 #define NEXT(bytes, new_sp, result) GO(r->next, r + (bytes), locals, (new_sp), t, (result))
 #define ENTER(new_r, new_sp)                                                                                           \
     do {                                                                                                               \
@@ -168,7 +182,7 @@ BEYOND(write)
     do {                                                                                                               \
         if (UNLIKELY((m->history >> r->d & 1) != (taken))) {                                                           \
             if (UNLIKELY(t >= m->epoch_progress))                                                                      \
-                STEP;                                                                                                  \
+                FOLD;                                                                                                  \
             m->mispredictions++;                                                                                       \
             m->history ^= 1u << r->d;                                                                                  \
         }                                                                                                              \
@@ -285,13 +299,10 @@ BEYOND(write)
     RETIRE(r->beam, link, address);                                                                                    \
     ENTER(m->code + (cell & CODE_MASK), sp - 1)
 
-/* The tick of this instruction, for what looks at the clock or the SQI. */
-#define TICK (m->first_tick + (t - m->first_progress) / TICK_STEP)
-
-/* Counts of the SQI belong to the epoch that is open: one that has ended is folded by the exact step. */
+/* Counts of the SQI belong to the epoch that is open. */
 #define IN_EPOCH                                                                                                       \
     if (UNLIKELY(t >= m->epoch_progress))                                                                              \
-        STEP;
+        FOLD;
 
 #define EMIT(bytes)                                                                                                    \
     IN_EPOCH                                                                                                           \

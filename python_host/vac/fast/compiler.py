@@ -27,6 +27,7 @@ _OPTIMISED = (
     "-foptimize-sibling-calls",
     "-fno-gcse",
     "-fno-crossjumping",
+    "-fno-tree-slp-vectorize",
 )
 _SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-DVAC_TRAMPOLINE=1")
 """Sanitizers put epilogues behind calls in tail position, so that handlers return to a loop instead."""

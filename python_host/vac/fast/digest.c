@@ -46,7 +46,7 @@ __attribute__((constructor)) static void fill_powers(void)
 
 /* For the 512-bit form, which takes a beam at a time: its two words make low * g + high, and the bit that low * g
  * carries out of the word counts x**64 * power. Beams come in pairs, four apart, as unpacking two vectors leaves them. */
-enum { PAIRED_BLOCK = 512 }; /* beams */
+enum { PAIRED_BLOCK = DIGEST_BLOCK };
 
 static uint64_t pair_powers[PAIRED_BLOCK] __attribute__((aligned(64)));
 static uint64_t paired_block_power; /* of the state before the block */
@@ -71,25 +71,30 @@ __attribute__((target("pclmul,sse4.1"))) static uint64_t reduce(__m128i product)
            (uint64_t)_mm_cvtsi128_si64(twice);
 }
 
-__attribute__((target("pclmul,sse4.1"))) static __m128i power_times(uint64_t s)
+/* s * g**words, not reduced. */
+__attribute__((target("pclmul,sse4.1"))) static __m128i power_times(uint64_t s, size_t words)
 {
-    return _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)s), _mm_set_epi64x(0, (int64_t)powers[0]), 0);
+    const uint64_t power = powers[BLOCK - words];
+    return _mm_clmulepi64_si128(_mm_set_epi64x(0, (int64_t)s), _mm_set_epi64x(0, (int64_t)power), 0);
 }
 
 __attribute__((target("pclmul,sse4.1"))) static uint64_t digest_128(uint64_t s, const vac_beam *beams, size_t count)
 {
-    const size_t step = BLOCK / 2;
-    for (; count >= step; count -= step, beams += step) {
-        __m128i even = power_times(s), odd = _mm_setzero_si128();
+    while (count) {
+        const size_t step = count < BLOCK / 2 ? count : BLOCK / 2;
+        const uint64_t *const last_powers = powers + BLOCK - 2 * step + 1;
+        __m128i even = power_times(s, 2 * step), odd = _mm_setzero_si128();
         for (size_t index = 0; index < step; index++) {
             const __m128i words = _mm_loadu_si128((const __m128i *)&beams[index]);
-            const __m128i factors = _mm_loadu_si128((const __m128i *)&powers[2 * index + 1]);
+            const __m128i factors = _mm_loadu_si128((const __m128i *)&last_powers[2 * index]);
             even = _mm_xor_si128(even, _mm_clmulepi64_si128(words, factors, 0x00));
             odd = _mm_xor_si128(odd, _mm_clmulepi64_si128(words, factors, 0x11));
         }
         s = reduce(_mm_xor_si128(even, odd));
+        count -= step;
+        beams += step;
     }
-    return vac_digest_portable(s, beams, count);
+    return s;
 }
 
 __attribute__((target("avx2,pclmul,vpclmulqdq"))) static uint64_t digest_256(uint64_t s, const vac_beam *beams,
@@ -106,9 +111,9 @@ __attribute__((target("avx2,pclmul,vpclmulqdq"))) static uint64_t digest_256(uin
         }
         const __m256i sum = _mm256_xor_si256(even, odd);
         const __m128i folded = _mm_xor_si128(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-        s = reduce(_mm_xor_si128(folded, power_times(s)));
+        s = reduce(_mm_xor_si128(folded, power_times(s, BLOCK)));
     }
-    return vac_digest_portable(s, beams, count);
+    return digest_128(s, beams, count);
 }
 
 __attribute__((target("avx512f,avx2,pclmul,vpclmulqdq"))) static __m128i folded_512(__m512i wide)

@@ -6,7 +6,7 @@
 
 enum {
     SCRATCH_BEAMS = 16384, /* fits the second-level cache */
-    DIGEST_BEAMS = 8192 /* large beside what a part costs, small beside the second-level cache */
+    DIGEST_BEAMS = 4096 /* large beside what a part costs, small beside the second-level cache */
 };
 
 uint32_t vac_abi_version(void)
@@ -199,7 +199,7 @@ static void run_span(vac_machine *m, uint64_t until, vac_beam *beams, vac_stop *
     int interprets = 0;
     for (;;) {
         if (m->traced && m->tick - p.first_tick - digested >= DIGEST_BEAMS / 2)
-            digest_up_to(m, beams, &digested, (size_t)(m->tick - p.first_tick));
+            digest_up_to(m, beams, &digested, (size_t)(m->tick - p.first_tick) / DIGEST_BLOCK * DIGEST_BLOCK);
         if (m->status) {
             stop->reason = m->status == 1 ? VAC_STOP_HALTED : VAC_STOP_TRAPPED;
             break;

@@ -171,6 +171,9 @@ void hold_leaf(vac_machine *m, uint32_t address);
 step_result fetch(const vac_machine *m, uint32_t pc, uint64_t *word, uint32_t *detail);
 uint64_t field_of(const table_field *field, uint64_t word);
 
+/* digest.c: beams that are digested at a time; what is no whole number of them takes longer. */
+enum { DIGEST_BLOCK = 512 };
+
 /* compiled.c */
 void compiled_init(vac_machine *m);
 void forget_compiled(vac_machine *m);
