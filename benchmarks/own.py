@@ -101,6 +101,7 @@ def on_rtl(command: str) -> list[Result]:
             ),
             Result(f"{workload.name}.cycles", cycles, "cycles", None, command),
             Result(f"{workload.name}.cycles_per_rv_instruction", ratios[-1], "cycles", None, command),
+            Result(f"{workload.name}.simulation.speed", speeds[-1], "Mcycles/s", None, command),
         ]
     instructions = sum(workload.reference_instructions for workload in WORKLOADS)
     return [

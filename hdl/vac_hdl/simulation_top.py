@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from vac.isa.state_map import HOST_ADDRESS_BITS
 
+from .clocked_processes import with_clocked_processes
 from .config import CoreConfig
 from .core_choice import create_core
 from .signatures import RETIRE_LAYOUT, SHIPPED_BEAM_LAYOUT
@@ -86,5 +87,5 @@ class SimulationTop(wiring.Component):
 
 
 def core_verilog(config: CoreConfig) -> str:
-    """Verilog of `SimulationTop`; the same text for the same configuration and sources."""
-    return verilog.convert(SimulationTop(config), name=TOP_NAME, emit_src=False)
+    """Verilog of `SimulationTop`, as simulators like it; the same text for the same configuration and sources."""
+    return with_clocked_processes(verilog.convert(SimulationTop(config), name=TOP_NAME, emit_src=False))
