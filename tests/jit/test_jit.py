@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from struct import pack
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vac.assembler.assemble import assemble, assemble_file
 from vac.fast.machine import Trace
 from vac.golden.model import GoldenMachine
 from vac.image.image import Image
 from vac.isa.instruction import Instruction, Unit
+from vac.isa.limits import LEAF_BYTES
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
 from vac.jit.machine import EAGER, JitMachine
-from vac.machine.protocol import Machine, StopReason
+from vac.machine.protocol import Leaf, Machine, StopReason
 from vac.machine.state import State
 
 KERNELS = sorted((Path(__file__).parents[2] / "firmware" / "kernels").glob("*.vasm"))
@@ -124,6 +128,71 @@ again:
         djnz    l0, again
         halt
 """
+
+
+STRIDES = """
+.memory 8192
+.frame 7
+.local runs, pointer, stride, limit, value, start, phases
+        li      start, 0
+        li      stride, 4
+        li      limit, 64
+        li      runs, 40        # long enough to be compiled
+        li      phases, 2
+again:
+        addi    start, start, 0 # written, so that no value is compiled in
+        addi    stride, stride, 0
+        addi    limit, limit, 0
+        addi    pointer, start, 0
+strike:
+        {access}
+        add3    pointer, {order}
+        bltu    pointer, limit, strike
+        djnz    runs, again
+        djnz    phases, second
+        halt
+second:
+        liw     value, 4096     # where the test has put them
+        ld32p   start, value
+        ld32p   stride, value
+        ld32p   limit, value
+        li      runs, 3
+        jmp     again
+"""
+PLACES = st.one_of(
+    st.integers(0, 8300),
+    st.integers(0, 2047).map(lambda word: 4 * word),
+    st.integers(8180, 8200),
+    st.sampled_from((0xFFF, 0x1000, 0x0FFFFFFF, 0x10000000, 0x10000004, 0xFFFFFFFF)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    start=PLACES,
+    stride=st.one_of(st.integers(0, 40), st.sampled_from((256, 4096, 0x0FFFFFFF, 0x10000000, 0x7FFFFFFF, 0xFFFFFFFC))),
+    limit=PLACES,
+    access=st.sampled_from(("st8 {}", "st16 {}", "st32 {}", "ld8u {}", "ld32 {}")),
+    is_swapped=st.booleans(),
+    trace=st.sampled_from(TRACES),
+)
+def test_a_pointer_that_moves_by_a_local_up_to_a_limit(
+    start: int, stride: int, limit: int, access: str, is_swapped: bool, trace: Trace
+) -> None:
+    """Such loops are compiled without a check of each access: where they leave the window, wrap or never end, all the
+    same has to happen."""
+    source = STRIDES.format(
+        access=access.format("pointer, value" if access.startswith("st") else "value, pointer"),
+        order="stride, pointer" if is_swapped else "pointer, stride",
+    )
+    machine, reference = JitMachine(trace, policy=EAGER), GoldenMachine()
+    for each in (machine, reference):
+        each.load(assemble(source))
+        each.install(1, 1, Leaf(pack("<III", start, stride, limit).ljust(LEAF_BYTES, b"\0")))
+    for until in (100, 1001, 3000, 9000):
+        stop, expected = machine.run(until), reference.run(until)
+        assert stop.reason is expected.reason
+        equal(machine, reference)
 
 
 @pytest.mark.parametrize("trace", TRACES, ids=lambda trace: trace.value)

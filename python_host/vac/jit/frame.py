@@ -1,6 +1,6 @@
 """The state around a function's code: into LLVM variables at its start, back into memory on every way out.
 
-Locals, stack cells, branch history and counters live in variables; memory is brought up to date before a call, at a
+Locals, stack cells and branch history live in variables; memory is brought up to date before a call, at a
 return and on every way out, where the interpreter has to find the state as if it had come there itself.
 """
 
@@ -97,7 +97,7 @@ class Frame(Text):
             self._line(f"  %{self._slot(slot)} = alloca i32")
         for index in self._history:
             self._line(f"  %H{index} = alloca i1")
-        for name, kind in (("rem", "i64"), ("late", "i64"), ("mis", "i32"), ("out", "i32")):
+        for name, kind in (("rem", "i64"), ("out", "i32")):
             self._line(f"  %{name} = alloca {kind}")
         for local in self._locals:
             self._set(f"L{local}", self._emit(f"load i32, ptr {self._at('%locals', 4 * local)}{CELLS}"))
@@ -108,10 +108,9 @@ class Frame(Text):
         equal = self._take_constants()
         self._load_slots(-self._function.needs, 0)
         self._set("rem", "%first", "i64")
-        self._line(f"  %until = load i64, ptr {self._at('%m', self._layout.until)}{REGISTERS}")
         if self._traced:
             self._line(f"  %beams = load ptr, ptr {self._at('%m', self._layout.beams_end)}{REGISTERS}")
-        self._load_sqi()
+        self._load_history()
         if equal:
             self._require(equal, self._way_out(self._function.key.entry, 0, 0))
         self._jump(self._label_of(self._function.key.entry))
@@ -132,21 +131,15 @@ class Frame(Text):
         for slot in range(max(first, -self._function.needs), end):
             self._set(self._slot(slot), self._emit(f"load i32, ptr {self._at('%sp', 4 * slot)}{CELLS}"))
 
-    def _load_sqi(self) -> None:
+    def _load_history(self) -> None:
         if self._history:
             history = self._register(self._layout.history)
             for index in self._history:
                 bit = self._emit(f"lshr i32 {history}, {index}")
                 self._set(f"H{index}", self._emit(f"trunc i32 {bit} to i1"), "i1")
-        self._load_epoch()
-
-    def _load_epoch(self) -> None:
-        self._set("mis", self._register(self._layout.mispredictions))
-        end = self._register(self._layout.epoch_end, "i64")
-        self._set("late", self._emit(f"sub i64 %until, {end}"), "i64")
 
     def _spill(self, depth: int) -> None:
-        """Cells, history and counters to memory; the stack is `depth` cells deep."""
+        """Cells and history to memory; the stack is `depth` cells deep."""
         for local in self._written:
             value = self._get(f"L{local}")
             self._line(f"  store i32 {value}, ptr {self._at('%locals', 4 * local)}{CELLS}")
@@ -160,7 +153,6 @@ class Frame(Text):
                 bit = self._emit(f"zext i1 {self._get(f'H{index}', 'i1')} to i32")
                 word = self._emit(f"or i32 {word}, {self._emit(f'shl i32 {bit}, {index}')}")
             self._set_register(self._layout.history, word)
-        self._set_register(self._layout.mispredictions, self._get("mis"))
 
     def _cells_between(self, pointer: str) -> str:
         """Index in the stack RAM of a pointer to a cell, as i32."""

@@ -29,7 +29,7 @@ from .layout import (
 from .loops import displacement
 from .operands import named_local, result_local
 from .region import Step
-from .text import CELLS, GUEST, LIKELY, REGISTERS
+from .text import CELLS, GUEST, LIKELY, REGISTERS, UNLIKELY
 from .unchecked import UncheckedLoops
 
 
@@ -162,20 +162,16 @@ class FunctionText(UncheckedLoops):
     def _tick(self, left: int) -> str:
         """Ticks before this step: those that have retired."""
         used = self._emit(f"add i64 {self._get('rem', 'i64')}, {left}")
-        return self._emit(f"sub i64 %until, {used}")
+        return self._emit(f"sub i64 {self._register(self._layout.until, 'i64')}, {used}")
 
     def _ask(self, kind: str, helper: int, arguments: str) -> str:
         """Calls a function of the engine that looks at the SQI."""
-        self._set_register(self._layout.mispredictions, self._get("mis"))
         function = self._register(helper, "ptr")
         call = f"call {kind} {function}(ptr %m, {arguments})"
-        result = ""
         if kind == "void":
             self._line(f"  {call}")
-        else:
-            result = self._emit(call)
-        self._load_epoch()
-        return result
+            return ""
+        return self._emit(call)
 
     def _read_register(self, step: Step, left: int) -> None:
         number = self._number(step)
@@ -264,16 +260,15 @@ class FunctionText(UncheckedLoops):
         known = self._get(f"H{index}", "i1")
         self._choose(known, right if is_taken else wrong, wrong if is_taken else right)
         self._start(wrong)
-        is_late = self._emit(f"icmp slt i64 {self._get('rem', 'i64')}, {self._get('late', 'i64')}")
-        self._line(f"  br i1 {is_late}, label %{fold}, label %{count}")
+        # Kept in memory: guesses are mostly right, and the registers are wanted elsewhere.
+        late = self._emit(f"icmp ugt i64 {self._tick(0)}, {self._register(self._layout.epoch_end, 'i64')}")
+        self._choose(late, fold, count, UNLIKELY)
         self._start(fold)
-        self._set_register(self._layout.mispredictions, self._get("mis"))
-        function = self._register(self._layout.fold_epochs, "ptr")
-        self._line(f"  call void {function}(ptr %m, i64 {self._tick(1)})")
-        self._load_epoch()
+        self._line(f"  call void {self._register(self._layout.fold_epochs, 'ptr')}(ptr %m, i64 {self._tick(1)}) cold")
         self._jump(count)
         self._start(count)
-        self._set("mis", self._emit(f"add i32 {self._get('mis')}, 1"))
+        so_far = self._register(self._layout.mispredictions)
+        self._set_register(self._layout.mispredictions, self._emit(f"add i32 {so_far}, 1"))
         self._set(f"H{index}", "1" if is_taken else "0", "i1")
         self._jump(right)
         self._start(right)
@@ -309,7 +304,7 @@ class FunctionText(UncheckedLoops):
         self._set("rem", found, "i64")
         depth = self._blocks.depth_after(step)
         self._load_slots(step.after - callee.needs, depth)
-        self._load_sqi()
+        self._load_history()
         self._go(step.instruction.next_pc, depth)
 
     def _return(self, step: Step, left: int) -> None:
@@ -349,7 +344,7 @@ class FunctionText(UncheckedLoops):
         self._choose(near[1], nearby, beyond, LIKELY)
         self._start(beyond)
         helper = self._register(self._layout.reach_read if is_load else self._layout.reach_write, "ptr")
-        answer = self._emit(f"call i32 {helper}(ptr %m, i32 {a}, i32 {pointer}, i32 {access.size})")
+        answer = self._emit(f"call i32 {helper}(ptr %m, i32 {a}, i32 {pointer}, i32 {access.size}) cold")
         could = self._emit(f"icmp ne i32 {answer}, 0")
         self._choose(could, moved, self._way_out(step.instruction.pc, step.depth, left))
         self._start(moved)

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..isa.alu import AluFunction
+from ..isa.alu import AluFunction, Condition
 from ..isa.encoding import FieldKind
-from ..isa.instruction import Source, Unit
+from ..isa.instruction import Destination, Source, Unit
 from ..isa.limits import STACK_OPERAND
 from .blocks import Blocks
-from .operands import locals_written, result_local
+from .operands import locals_written, result_local, source_locals
 from .region import Step
 
 _FARTHEST_STRIDE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What keeps a pointer low that moves by what a local holds: the loop goes on while it is below a limit.
+
+    stride, limit: locals that the loop does not write.
+    """
+
+    stride: int
+    limit: int
 
 
 @dataclass
 class Pointer:
     """A local through which a loop loads, or stores.
 
-    stride: bytes that it moves upwards in a round, at most. lowest, end: bytes from it that its accesses cover.
-    size: the largest access, to which it has to be aligned.
+    stride: bytes that it moves upwards in a round, at most; 0 where `bound` says how it moves. lowest, end: bytes from
+    it that its accesses cover. size: the largest access, to which it has to be aligned.
     """
 
     local: int
@@ -33,6 +44,7 @@ class Pointer:
     lowest: int
     end: int
     size: int
+    bound: Bound | None = None
 
     @property
     def name(self) -> str:
@@ -76,7 +88,7 @@ def loops_of(blocks: Blocks) -> dict[int, Loop]:
         body = _body(blocks, head, ways_in)
         if body and not (body - {head}) & blocks.heads:
             steps = [step for start in sorted(body) for step in blocks.by_start[start].steps]
-            pointers = _pointers(steps)
+            pointers = _pointers(steps, is_straight=len(body) == 1)
             if pointers:
                 found[head] = Loop(head, frozenset(body), pointers)
     return found
@@ -94,7 +106,8 @@ def _body(blocks: Blocks, head: int, ways_in: dict[int, set[int]]) -> set[int]:
     return body
 
 
-def _pointers(steps: list[Step]) -> dict[tuple[int, bool], Pointer]:
+def _pointers(steps: list[Step], is_straight: bool) -> dict[tuple[int, bool], Pointer]:
+    """is_straight: the steps are one block, in order."""
     writers: dict[int, list[Step]] = {}
     for step in steps:
         for local in locals_written(step):
@@ -104,14 +117,18 @@ def _pointers(steps: list[Step]) -> dict[tuple[int, bool], Pointer]:
         local = pointer_of(step)
         if local is None:
             continue
-        stride = _stride(local, writers)
+        stride, bound = _stride(local, writers), None
+        if stride is None and is_straight:
+            stride, bound = 0, _bound(local, steps, writers)
+            if bound is None or steps.index(step) > steps.index(writers[local][0]):
+                continue
         access = step.instruction.row.access
         assert access
         if stride is None or stride % access.size:
             continue
         is_load = step.instruction.row.unit is Unit.LOAD
         low = displacement(step)
-        known = found.setdefault((local, is_load), Pointer(local, is_load, stride, low, low, 1))
+        known = found.setdefault((local, is_load), Pointer(local, is_load, stride, low, low, 1, bound))
         known.lowest = min(known.lowest, low)
         known.end = max(known.end, low + access.size)
         known.size = max(known.size, access.size)
@@ -135,15 +152,29 @@ def displacement(step: Step) -> int:
 
 
 def _stride(local: int, writers: dict[int, list[Step]]) -> int | None:
-    """How far a round moves a pointer, at most; None where that is not known, or downwards.
-
-    A pointer that moves by what another local holds could be followed as well, but such loops are short in practice
-    (a sieve's), and the division that counts their rounds costs more than the checks.
-    """
+    """How far a round moves a pointer, at most; None where that is not known, or downwards."""
     steps = writers.get(local, [])
     if not steps:
         return 0
     return _move(steps[0], local) if len(steps) == 1 else None
+
+
+def _bound(local: int, steps: list[Step], writers: dict[int, list[Step]]) -> Bound | None:
+    """Of a pointer that one step of a loop of one block moves by another local, where the branch back looks at it."""
+    mover, branch = writers[local][0], steps[-1]
+    row, back = mover.instruction.row, branch.instruction.row
+    if len(writers[local]) != 1 or row.unit is not Unit.ALU or row.function is not AluFunction.ADD:
+        return None
+    is_below = back.unit is Unit.BRANCH and back.condition is Condition.LTU and back.destination is Destination.NONE
+    added, compared = source_locals(mover), source_locals(branch)
+    goes_back = branch.instruction.target == steps[0].instruction.pc
+    if not is_below or not goes_back or result_local(mover) != local or compared[0] != local:
+        return None
+    stride = added[0] if added[1] == local else added[1] if added[0] == local else None
+    limit = compared[1]
+    if stride is None or limit is None or stride in writers or limit in writers:
+        return None
+    return Bound(stride, limit)
 
 
 def _move(step: Step, local: int) -> int | None:

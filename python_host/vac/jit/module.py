@@ -13,6 +13,7 @@ _INTRINSICS = """\
 declare i32 @llvm.fshr.i32(i32, i32, i32)
 declare i16 @llvm.sadd.sat.i16(i16, i16)
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @llvm.umax.i64(i64, i64)
 """
 
 

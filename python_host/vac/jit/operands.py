@@ -20,6 +20,15 @@ def _nibbles(step: Step, *kinds: FieldKind) -> set[int]:
     return found - {STACK_OPERAND}
 
 
+def source_locals(step: Step) -> tuple[int | None, int | None]:
+    """Locals that operand nibbles A and B name, None for an operand that comes from elsewhere."""
+    row, found = step.instruction.row, list[int | None]()
+    for source, field in ((row.a, row.source_a_field), (row.b, row.field(FieldKind.SOURCE_B))):
+        nibble = field.extract(step.instruction.word) if source is Source.NIBBLE and field else STACK_OPERAND
+        found.append(None if nibble == STACK_OPERAND else nibble)
+    return found[0], found[1]
+
+
 def result_local(step: Step) -> int | None:
     """Local that receives the result, None where it goes elsewhere or nowhere."""
     row = step.instruction.row

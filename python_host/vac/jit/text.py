@@ -17,9 +17,10 @@ METADATA = """\
 !22 = !{!1, !3}
 !23 = !{!1, !2}
 !30 = !{!"branch_weights", i32 1000, i32 1}
+!31 = !{!"branch_weights", i32 1, i32 1000}
 """
-"""Cells, registers and guest memory never overlap. !30: a way that is hardly ever not taken."""
-LIKELY = ", !prof !30"
+"""Cells, registers and guest memory never overlap. !30, !31: a way that is hardly ever not taken, or taken."""
+LIKELY, UNLIKELY = ", !prof !30", ", !prof !31"
 
 
 class Text:

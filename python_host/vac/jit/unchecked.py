@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..isa.limits import POINTER_DISPLACEMENT_BITS
+from ..isa.limits import CELL_MASK, POINTER_DISPLACEMENT_BITS
 from .frame import Frame
 from .layout import (
     EXTENT_ADDRESS,
@@ -13,10 +13,10 @@ from .layout import (
     PATH_BYTES,
     Layout,
 )
-from .loops import Loop, Pointer, loops_of
+from .loops import Bound, Loop, Pointer, loops_of
 from .operands import locals_written
 from .region import Function, Region, Step
-from .text import REGISTERS
+from .text import LIKELY, REGISTERS
 
 _FEWEST_ROUNDS = 3
 """Fewer are run in the version that checks."""
@@ -62,7 +62,7 @@ class UncheckedLoops(Frame):
         self._set(f"rounds{head}", rounds, "i64")
         enough = self._emit(f"icmp uge i64 {rounds}, {_FEWEST_ROUNDS}")
         checked = self._label("checked")
-        self._choose(self._emit(f"and i1 {sound}, {enough}"), f"v{head}", checked)
+        self._choose(self._emit(f"and i1 {sound}, {enough}"), f"v{head}", checked, LIKELY)
         self._start(checked)
         self._set(f"left{head}", str(_CHECKED_ROUNDS))
         self._jump(f"b{head}")
@@ -88,6 +88,8 @@ class UncheckedLoops(Frame):
         if pointer.size > 1:
             bits = self._emit(f"trunc i64 {distance} to i32")
             conditions.append(f"icmp eq i32 {self._emit(f'and i32 {bits}, {pointer.size - 1}')}, 0")
+        if pointer.bound:
+            conditions += self._stays_below(pointer, pointer.bound, wide[0], wide[1], wide[2])
         for condition in conditions:
             sound = self._emit(f"and i1 {sound}, {self._emit(condition)}")
         if pointer.stride:
@@ -101,10 +103,24 @@ class UncheckedLoops(Frame):
             self._set(f"A{name}", self._emit(f"sub i32 {base}, {low}"))
         return rounds, sound
 
+    def _stays_below(self, pointer: Pointer, bound: Bound, value: str, low: str, span: str) -> list[str]:
+        """Conditions under which all rounds behind the first are inside the extent: until its last the pointer is below
+        the limit, and no step wraps round."""
+        stride, limit = (self._emit(f"zext i32 {self._get(f'L{one}')} to i64") for one in (bound.stride, bound.limit))
+        highest = self._emit(f"add i64 {self._emit(f'sub i64 {limit}, {low}')}, {pointer.end - 1}")
+        above = self._emit(f"call i64 @llvm.umax.i64(i64 {value}, i64 {limit})")
+        conditions = [
+            f"icmp sle i64 {highest}, {span}",
+            f"icmp ule i64 {self._emit(f'add i64 {above}, {stride}')}, {CELL_MASK}",
+        ]
+        if pointer.size > 1:
+            conditions.append(f"icmp eq i64 {self._emit(f'and i64 {stride}, {pointer.size - 1}')}, 0")
+        return conditions
+
     def _take_round(self, head: int) -> None:
         """One of the rounds that were counted; behind the last one they are counted again."""
         left = self._get(f"rounds{head}", "i64")
-        self._choose(self._emit(f"icmp eq i64 {left}, 0"), f"c{head}", go_on := self._label("round"))
+        self._choose(self._emit(f"icmp ne i64 {left}, 0"), go_on := self._label("round"), f"c{head}", LIKELY)
         self._start(go_on)
         self._set(f"rounds{head}", self._emit(f"sub i64 {left}, 1"), "i64")
 
@@ -127,5 +143,8 @@ class UncheckedLoops(Frame):
                 pointer = self._unchecked.pointers.get((local, is_load))
                 if pointer:
                     name = f"P{self._unchecked.head}{pointer.name}"
-                    moved = self._emit(f"getelementptr i8, ptr {self._get(name, 'ptr')}, i64 {pointer.stride}")
+                    stride = str(pointer.stride)
+                    if pointer.bound:
+                        stride = self._emit(f"zext i32 {self._get(f'L{pointer.bound.stride}')} to i64")
+                    moved = self._emit(f"getelementptr i8, ptr {self._get(name, 'ptr')}, i64 {stride}")
                     self._set(name, moved, "ptr")
