@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.markdown import markdown_table
 from benchmarks.measurement import Measurement
 from benchmarks.own import TOTAL, KernelFailed, in_lockstep, on_rtl, under_cocotb
 from benchmarks.peers.cores import PeerMissing
@@ -58,22 +59,39 @@ def measure_cores(quick: bool, command: str) -> list[Result]:
     return with_ratios([*own, *_with_totals(measure_peers(quick, code, command))])
 
 
+def _by_subject(results: Sequence[Result]) -> dict[str | None, dict[str, float]]:
+    found: dict[str | None, dict[str, float]] = {}
+    for record in results:
+        found.setdefault(record.peer, {})[record.name] = record.value
+    return found
+
+
+def rows(results: Sequence[Result]) -> list[list[str]]:
+    """A row for each core: its name, and what `_COLUMNS` says."""
+    return [
+        [peer or "VAC", *(f"{values[name]:.{digits}f}" if name in values else "–" for _, name, digits in _COLUMNS)]
+        for peer, values in _by_subject(results).items()
+        if "simulation.speed" in values
+    ]
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The table as the documentation shows it."""
+    return markdown_table(["cycles per RV instruction", *(heading for heading, _, _ in _COLUMNS)], rows(results))
+
+
 def print_cores(results: Sequence[Result]) -> None:
     """Cycles of all cores, and lockstep."""
-    by_subject: dict[str | None, dict[str, float]] = {}
-    for record in results:
-        by_subject.setdefault(record.peer, {})[record.name] = record.value
-    cores = [(peer or "VAC", values) for peer, values in by_subject.items() if "simulation.speed" in values]
     # Piped output has no width of its own, and a figure cut short is worse than a long line.
     console = Console(width=None if sys.stdout.isatty() else 110)
     table = Table(title="Cycles per RV instruction for equal work", title_justify="left", box=box.SIMPLE)
     table.add_column("", no_wrap=True)
     for heading, _, _ in _COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for label, values in cores:
-        table.add_row(label, *(f"{values[name]:.{d}f}" if name in values else "–" for _, name, d in _COLUMNS))
+    for row in rows(results):
+        table.add_row(*row)
     console.print(table)
-    own = by_subject[None]
+    own = _by_subject(results)[None]
     console.print(f"ticks per RV instruction: {own[f'{TOTAL}.ticks_per_rv_instruction']:.3f}", highlight=False)
     for reference, label in (("golden", "golden"), ("fast", "fast"), ("cocotb", "fast, through cocotb")):
         compared = own[f"lockstep.{reference}"]

@@ -15,6 +15,7 @@ from benchmarks import naive_loop
 from benchmarks.engines_python import PYTHON_KERNELS
 from benchmarks.engines_unicorn import unicorn_seconds
 from benchmarks.engines_wasm import WasmKernel, on_wasm3, on_wasmtime
+from benchmarks.markdown import markdown_table
 from benchmarks.measurement import Measurement
 from benchmarks.progress import step
 from benchmarks.results import Result, with_ratios
@@ -249,12 +250,10 @@ def rows(results: Sequence[Result]) -> list[tuple[str, list[float | None]]]:
 
 def markdown(results: Sequence[Result]) -> str:
     """The table as the documentation shows it."""
-    lines = ["| G ticks/s | " + " | ".join(workload.name for workload in WORKLOADS) + " |"]
-    lines.append("|---" * (len(WORKLOADS) + 1) + "|")
-    for label, values in rows(results):
-        cells = ["–" if value is None else f"{value:.3g}" for value in values]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    lines = [
+        [label, *("–" if value is None else f"{value:.3g}" for value in values)] for label, values in rows(results)
+    ]
+    return markdown_table(["G ticks/s", *(workload.name for workload in WORKLOADS)], lines)
 
 
 def measure_engines(quick: bool, command: str) -> list[Result]:

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks.core_area import place_on_ecp5, place_on_up5k
 from benchmarks.cores import CORES, mean_cycles
+from benchmarks.markdown import markdown_table
 from benchmarks.measurement import Measurement
 from benchmarks.peers.cores import MEMORY_UP5K, PEERS, PeerMissing
 from benchmarks.place_and_route import SEEDS, PlaceAndRouteError, PnrResult, ecp5, ice40_up5k
@@ -29,7 +30,7 @@ _COLUMNS = (
     ("MHz", "ecp5.fmax", 1),
     ("ns/RV", "ecp5.ns_per_rv_instruction", 1),
     ("UP5K LC", "up5k.comb", 0),
-    ("MHz", "up5k.fmax", 1),
+    ("MHz on it", "up5k.fmax", 1),
 )
 
 
@@ -63,16 +64,29 @@ def measure_placement(quick: bool, command: str) -> list[Result]:
     return with_ratios(results)
 
 
+def rows(results: Sequence[Result]) -> list[list[str]]:
+    """A row for each core: its name, and what `_COLUMNS` says."""
+    found: list[list[str]] = []
+    for peer in dict.fromkeys(record.peer for record in results):
+        values = {record.name: record.value for record in results if record.peer == peer}
+        cells = (f"{values[name]:.{digits}f}" if name in values else "–" for _, name, digits in _COLUMNS)
+        found.append([peer or "VAC", *cells])
+    return found
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The table as the documentation shows it."""
+    return markdown_table(["", *(heading for heading, _, _ in _COLUMNS)], rows(results))
+
+
 def print_placement(results: Sequence[Result]) -> None:
-    """A row for each core."""
+    """The table."""
     table = Table(title="Area and median Fmax over seeds", title_justify="left", box=box.SIMPLE)
     table.add_column("", no_wrap=True)
     for heading, _, _ in _COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for peer in dict.fromkeys(record.peer for record in results):
-        values = {record.name: record.value for record in results if record.peer == peer}
-        cells = (f"{values[name]:.{digits}f}" if name in values else "–" for _, name, digits in _COLUMNS)
-        table.add_row(peer or "VAC", *cells)
+    for row in rows(results):
+        table.add_row(*row)
     # Piped output has no width of its own, and a figure cut short is worse than a long line.
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 

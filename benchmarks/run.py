@@ -1,4 +1,4 @@
-"""Measure VAC next to its peers and write its records into `benchmarks/results`: `make bench`.
+"""Measure VAC next to its peers; write records into `benchmarks/results` and their tables into `docs`: `make bench`.
 
 Every part is a command of its own too, `python -m benchmarks.PART`.
 """
@@ -9,6 +9,7 @@ import sys
 from benchmarks.beams import BEAMS
 from benchmarks.checkpoints import CHECKPOINTS
 from benchmarks.cores import CORES
+from benchmarks.documentation import main as update_documentation
 from benchmarks.engines import ENGINES
 from benchmarks.packages import PACKAGES
 from benchmarks.paging import PAGING
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     for part in (*_PARTS, PLACEMENT) if options.place else _PARTS:
         print(f"{part.name} ({part.command})", file=sys.stderr)
         status |= part.main(["--quick"] if options.quick else [])
-    return status
+    return status if options.quick else status | update_documentation()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ print(sum(value == "1" for _, value in VCDVCD(sys.argv[1])["vac_core.core.clk"].
 
 
 def _rising_edges(path: Path) -> int:
-    """Of the clock, as vcdvcd counts them. It changes how its process takes a broken pipe, so it gets one of its own."""
+    """Of the clock, as vcdvcd counts them. It changes what a broken pipe does, so it gets a process of its own."""
     done = subprocess.run([sys.executable, "-c", _READ_CLOCK, str(path)], capture_output=True, text=True, check=True)
     return int(done.stdout)
 
