@@ -1,6 +1,7 @@
 """`python -m vac_sim.campaign`: random programs on the RTL in lockstep, each with its own disturbance.
 
-What ran is counted and kept. The first mismatch ends the campaign with its report and a case to replay.
+What ran is counted and kept. The first mismatch ends the campaign with its report and a case to replay, and with the
+same of the smallest program found that differs.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from .lockstep import LockstepMachine
 from .mismatch import LockstepMismatch
 from .model import BuildFailed
 from .reference import create_reference
+from .smallest import save_smallest, smallest
 from .toolchain import ToolMissing
 
 BUILDS = {"pipelined": SIMULATION, "gates": GATES_SIMULATION, "compact": COMPACT_SIMULATION}
@@ -81,15 +83,20 @@ def program_of(seed: int, every_fuzz: int = 8) -> Program:
 
 
 def run_program(
-    program: Program, disturbance: Disturbance, ticks: int, reference: str, config: CoreConfig = SIMULATION
+    program: Program,
+    disturbance: Disturbance,
+    ticks: int,
+    reference: str,
+    config: CoreConfig = SIMULATION,
+    library: Any = None,
 ) -> tuple[LockstepMachine, bytes]:
     """The machine once the program has ended or reached `ticks`, and its beams. Raises LockstepMismatch.
 
-    A core without labels runs the program as one that declares none.
+    A core without labels runs the program as one that declares none. library: a model in place of the configuration's.
     """
     if not config.label_bits:
         program = replace(program, image=replace(program.image, has_labels=False))
-    machine = LockstepMachine(create_reference(reference), disturbance, config)
+    machine = LockstepMachine(create_reference(reference), disturbance, config, library)
     host = program.host(machine)
     host.run(ticks)
     machine.state()  # compares everything once more
@@ -110,6 +117,20 @@ def run_campaign(
         coverage.add(machine, beams)
         on_program(seed, coverage)
     return coverage
+
+
+def _report_smallest(seed: int, options: argparse.Namespace, console: Console) -> None:
+    """Of a mismatch that is reported already; Ctrl-C leaves it at that."""
+
+    def run(program: Program) -> object:
+        return run_program(program, Disturbance.drawn(seed), options.ticks, options.reference, BUILDS[options.core])
+
+    with console.status("looking for a smaller program that differs"):
+        found = smallest(program_of(seed), run)
+    if found is None:
+        print("the program is random bytes: it is not made smaller", file=sys.stderr)
+    else:
+        print(f"report of a smaller program: {save_smallest(*found, options.out)}", file=sys.stderr)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,6 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     except LockstepMismatch as mismatch:
         path = mismatch.save(options.out)
         print(f"{mismatch.report()}\n\nreport: {path}", file=sys.stderr)
+        _report_smallest(mismatch.seed, options, console)
         return 1
     except (ToolMissing, BuildFailed, OSError) as error:
         print(f"campaign: {error}", file=sys.stderr)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vac.files.durable import write_whole
 from vac.image.image import Image, ImageError, Segment, Window
 from vac.isa.limits import LEAF_BITS, LEAF_BYTES
 from vac.isa.traps import Trap
@@ -95,9 +96,7 @@ class Case:
             "config": asdict(self.config),
             "calls": self.calls,
         }
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(content, separators=(",", ":")), encoding="ascii")
-        temporary.replace(path)
+        write_whole(path, json.dumps(content, separators=(",", ":")).encode("ascii"))
 
     @staticmethod
     def load(path: Path) -> Case:

@@ -20,6 +20,7 @@ from .lockstep import LockstepMachine
 from .mismatch import LockstepMismatch
 from .reference import RecordingGolden, Reference
 from .replay import AFTER, BEFORE
+from .replay_command import replay_command
 from .span import FST_NAME, VCD_NAME, record_span
 from .stage_table import stage_table
 from .trace import read_trace
@@ -108,7 +109,7 @@ def _folder(path: Path) -> Path:
 def _notes(path: Path, mismatch: LockstepMismatch) -> tuple[str, ...]:
     first, last = max(0, mismatch.tick - BEFORE), mismatch.tick + AFTER
     wave = _folder(path) / FST_NAME
-    window = str(wave) if wave.exists() else f"python -m vac_sim.replay {path} --around {mismatch.tick}"
+    window = str(wave) if wave.exists() else replay_command(path, mismatch.tick)
     differences = [f"{what}: {expected} / {found}" for what, expected, found in mismatch.differences]
     where = f"tick {mismatch.tick:,}, pc {mismatch.pc:06x}: {mismatch.instruction}"
     return (where, *differences, f"waveform of ticks {first:,} to {last:,}:", f"  {window}")

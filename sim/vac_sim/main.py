@@ -87,9 +87,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _is_demo(path: Path) -> bool:
+    """Whether this is the program whose answer is known, by whatever name."""
+    return path.resolve() == DEMO
+
+
 def _read_inputs(path: Path, input_path: Path | None) -> tuple[Program, bytes]:
     program = _read_program(path)
-    input_path = input_path or (_DEMO_INPUT if path == DEMO else None)
+    input_path = input_path or (_DEMO_INPUT if _is_demo(path) else None)
     if input_path is None:
         return program, b""
     if not input_path.is_file():
@@ -119,7 +124,7 @@ def _run(options: argparse.Namespace, program: Program, content: bytes, folder: 
     job = Job(str(folder / name), input_path, options.reference, ticks, str(folder), disturbance)
     result = _simulate(job, len(content), console)
     span = _draw_wave(job, options, console)
-    named = options.input or (_DEMO_INPUT if options.program == DEMO else None)
+    named = options.input or (_DEMO_INPUT if _is_demo(options.program) else None)
     values = report_values(_shown(options.program), _shown(named) if named else "", options.reference, result, span)
     verdicts, is_good = _judge(options, content, result)
     (folder / "report.md").write_text(report_markdown(values, verdicts), encoding="utf-8")
@@ -173,7 +178,7 @@ def _judge(options: argparse.Namespace, content: bytes, result: Result) -> tuple
     if result.stop == "TICK":
         verdicts.append(f"The program did not halt within {result.ticks:,} instructions.")
     verdicts += [f"Denied: {line}" for line in result.denials]
-    if options.program == DEMO and not result.mismatch:
+    if _is_demo(options.program) and not result.mismatch:
         expected = f"{zlib.crc32(content):08x}"
         agrees = expected in result.output.lower()
         verdicts.append(

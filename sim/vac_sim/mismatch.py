@@ -16,6 +16,7 @@ from vac.machine.protocol import Machine, MachineError
 from vac.machine.state import State
 
 from .case import Case
+from .replay_command import replay_command
 
 CodeReader = Callable[[int], bytes]
 """Up to five bytes of code from this pc; fewer where memory ends."""
@@ -165,14 +166,18 @@ class LockstepMismatch(AssertionError):
         self._state_differences = state_differences
         super().__init__(self.report())
 
-    def save(self, folder: Path) -> Path:
-        """Writes case and report into `folder`, names the command that replays it, and returns the report's path."""
+    def save(self, folder: Path, suffix: str = "") -> Path:
+        """Writes case and report into `folder`, names the command that replays it, and returns the report's path.
+
+        suffix: of the files' names, which otherwise have the seed alone. Raises OSError.
+        """
+        name = f"mismatch-seed{self.seed}{suffix}"
         folder.mkdir(parents=True, exist_ok=True)
         if self.case:
-            path = folder / f"mismatch-seed{self.seed}.case.json"
+            path = folder / f"{name}.case.json"
             self.case.save(path)
-            self.command = f"python -m vac_sim.replay {path} --around {self.tick}"
-        report = folder / f"mismatch-seed{self.seed}.txt"
+            self.command = replay_command(path, self.tick)
+        report = folder / f"{name}.txt"
         report.write_text(self.report() + "\n", encoding="utf-8")
         self.args = (self.report(),)
         return report

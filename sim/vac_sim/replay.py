@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--reference", choices=("golden", "fast"), default="golden")
     options = parser.parse_args(arguments)
+    if options.around < 0:
+        parser.error(f"--around {options.around}: ticks count from 0")
     folder = options.out or options.case.with_suffix("").with_suffix("")
     first = max(0, options.around - BEFORE)
     try:

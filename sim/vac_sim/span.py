@@ -16,7 +16,7 @@ from .mismatch import LockstepMismatch
 from .picture import draw
 from .reference import Reference
 from .stage_table import retirement
-from .trace import Trace, read_trace
+from .trace import Trace, TraceError, read_trace
 from .wave_files import write_fst, write_gtkwave_save, write_vcd
 
 VCD_NAME, FST_NAME, SAVE_NAME, PNG_NAME, SVG_NAME = "wave.vcd", "wave.fst", "wave.gtkw", "wave.png", "wave.svg"
@@ -62,6 +62,8 @@ def record_span(
     except LockstepMismatch as error:
         mismatch = error
     machine.rtl.end_trace()
+    if not raw.exists():
+        raise TraceError(f"tick {first} is not reached: the case ends at tick {machine.reference.state().tick}")
     trace = read_trace(raw)
     add_texts(trace, case.whole_image)
     write_vcd(trace, folder / VCD_NAME)

@@ -6,14 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vac.campaigns.differential import run_seed
+from vac.assembler.assemble import assemble
+from vac.assembler.disassembler import disassemble
+from vac.campaigns import differential
+from vac.campaigns.differential import run_campaign, run_seed
 from vac.campaigns.lockstep import Coverage, Lockstep, Mismatch
+from vac.fast.compiler import FAST
 from vac.fast.machine import FastMachine, Trace
 from vac.golden.model import GoldenMachine
 from vac.image.image import Image, Segment, Window
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
 from vac.machine.protocol import Stop
+from vac.machine.state import State
+from vac.randomised.program import random_program
 from vac.randomised.restless import restless_image
 
 SEEDS = range(1000, 1020)
@@ -60,3 +66,20 @@ def test_campaign_sees_a_difference() -> None:
     for broken in (Ahead, Forgetful):
         with pytest.raises(Mismatch):
             Lockstep(restless_image(1), 1, GoldenMachine, broken).run(3000)
+
+
+def test_a_program_that_differs_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(FastMachine):
+        """Does not know one number."""
+
+        def state(self) -> State:
+            state = super().state()
+            state.cells = [cell ^ (cell == 0x7FFFFFFF) for cell in state.cells]
+            return state
+
+    monkeypatch.setattr(differential, "FastMachine", Wrong)
+    _, failures = run_campaign(1001, 1, 300, FAST, ("fast",))
+    listing = failures[0].split("differs:\n", 1)[1]
+    small, whole = assemble(listing), random_program(1001).image
+    assert len(small.code) < len(whole.code)
+    assert listing.count(" nop") > disassemble(whole).count(" nop") + 10

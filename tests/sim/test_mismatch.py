@@ -12,15 +12,20 @@ from amaranth.hdl import Module
 
 import vac_hdl.pipeline
 from vac.assembler.assemble import assemble
+from vac.assembler.disassembler import disassemble
 from vac.isa.alu import AluFunction
+from vac.randomised.fuzz import fuzz_program
+from vac.randomised.program import Program, random_program
 from vac_hdl.arithmetic import LOGIC_FUNCTIONS, Alu, Quick
 from vac_hdl.config import SIMULATION
+from vac_sim.campaign import run_program
 from vac_sim.case import Case
 from vac_sim.disturbance import Disturbance
 from vac_sim.lockstep import LockstepMachine
 from vac_sim.mismatch import LockstepMismatch
 from vac_sim.model import build_model, declare
 from vac_sim.reference import RecordingGolden
+from vac_sim.smallest import save_smallest, smallest
 from vac_sim.span import PNG_NAME, VCD_NAME, record_span
 
 pytestmark = pytest.mark.rtl
@@ -40,14 +45,14 @@ _WRONG_TICK = 2 + 3 * 1000 + 2
 
 
 class BrokenAlu(Alu):
-    """Wrong in one bit of one exclusive or."""
+    """Wrong in one bit of an exclusive or with one of two values."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
         with m.If(
             (self.control.quick == Quick.LOGIC)
             & (self.control.logic == LOGIC_FUNCTIONS.index(AluFunction.XOR))
-            & (self.a == 0xC0FFEE)
+            & self.a.matches(0xC0FFEE, 0x7FFFFFFF)
         ):
             m.d.comb += self.result.eq((self.a ^ self.b) | (1 << 17))
         return m
@@ -110,6 +115,36 @@ def test_the_case_shows_it_again_with_a_waveform(
     assert span.cycles > 40
     assert "decoded" in (tmp_path / "wave" / VCD_NAME).read_text()
     assert (tmp_path / "wave" / PNG_NAME).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_random_program_that_differs_is_made_small(broken_library: Any, tmp_path: Path) -> None:
+    def run(program: Program) -> object:
+        return run_program(program, Disturbance(), 3000, "golden", library=broken_library)
+
+    def differs(program: Program) -> bool:
+        try:
+            run(program)
+        except LockstepMismatch:
+            return True
+        return False
+
+    program = next(program for seed in range(1, 200) if differs(program := random_program(seed)))
+    found = smallest(program, run)
+    assert found
+    small, mismatch = found
+    assert mismatch.instruction.startswith("xor")
+    assert len(small.image.code) < len(program.image.code) / 4
+    assert re.search(r"^ +xor", disassemble(small.image), re.MULTILINE)
+    report = save_smallest(small, mismatch, tmp_path)
+    assert "-small.case.json" in report.read_text()
+    assert assemble((tmp_path / f"{report.stem}.vasm").read_text()).code == small.image.code
+    case = Case.load(next(tmp_path.glob("*-small.case.json")))
+    with pytest.raises(LockstepMismatch):
+        case.replay(LockstepMachine(RecordingGolden(), case.disturbance, library=broken_library))
+
+
+def test_random_bytes_are_not_made_smaller() -> None:
+    assert smallest(fuzz_program(8), lambda program: None) is None
 
 
 def test_the_sound_core_runs_the_same_case_to_its_end(mismatch: LockstepMismatch) -> None:

@@ -11,7 +11,7 @@ from ..image.encode import OperandError, OutOfReach, encode, source_fields
 from ..image.image import PERMISSION_READ, PERMISSION_WRITE, Image, ImageError, Segment, Window
 from ..isa.encoding import FieldKind
 from ..isa.instruction import Instruction
-from ..isa.limits import CODE_ADDRESS_BITS, LEAF_BYTES
+from ..isa.limits import CODE_ADDRESS_BITS, LEAF_BYTES, MAX_WINDOW_BYTES
 from ..isa.table import INSTRUCTIONS
 from .builder import Builder
 from .diagnostics import AssemblyErrors, SourceError
@@ -196,6 +196,8 @@ class _Finisher:
         memory = self._value(builder.memory, needed)
         if builder.memory and memory < len(data):
             raise SourceError(f"{memory} bytes of memory; .data already holds {len(data)}", builder.memory.span)
+        if builder.memory and not 0 <= memory <= MAX_WINDOW_BYTES:
+            raise SourceError(f"{memory} bytes of memory; a window has at most {MAX_WINDOW_BYTES}", builder.memory.span)
         segments = [Segment(0, 0, len(code), bytes(code))]
         windows: list[tuple[int, Window]] = []
         if memory:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
+from ..assembler.disassembler import disassemble
 from ..engines.registry import EngineError, create_machine
 from ..fast.compiler import FAST, SANITIZED, EngineBuildError, Flavour, find_compiler
 from ..fast.machine import FastMachine, Trace
@@ -26,13 +27,17 @@ from ..isa.table import INSTRUCTIONS
 from ..jit.backend import CompilerMissing
 from ..jit.machine import EAGER, JitMachine
 from ..machine.protocol import Machine
-from ..randomised.program import random_program
+from ..randomised.program import Program, random_program
 from ..randomised.restless import restless_image
+from ..randomised.shrink import shrink
 from .lockstep import Coverage, Lockstep, Mismatch
 
 _SANITIZED_MARK = "VAC_CAMPAIGN_SANITIZED"
 """Set in the environment of the process that runs under the sanitizers' run-time library."""
 
+
+_EVERY_ENDING = 4
+"""Every fourth program is built to end."""
 
 ENGINES = ("fast", "jit", "golden", "rtl")
 SOFTWARE = ("fast", "jit", "golden")
@@ -56,14 +61,18 @@ def _maker(engines: Sequence[str], trace: Trace, flavour: Flavour, draw: Random)
 
 def image_of(seed: int) -> Image:
     """Restless programs, every third with labels; every fourth is one with loops and calls that are built to end."""
-    if seed % 4 == 1:
+    if seed % _EVERY_ENDING == 1:
         return random_program(seed).image
     return restless_image(seed, has_labels=seed % 3 == 2)
 
 
 def run_seed(seed: int, ticks: int, flavour: Flavour = FAST, engines: Sequence[str] = SOFTWARE) -> Coverage:
     """One program, traced and plain. Raises Mismatch; EngineError or CompilerMissing where an engine cannot run."""
-    image = image_of(seed)
+    return run_image(image_of(seed), seed, ticks, flavour, engines)
+
+
+def run_image(image: Image, seed: int, ticks: int, flavour: Flavour, engines: Sequence[str]) -> Coverage:
+    """As `run_seed`, of this image with what the seed draws besides."""
     coverage = Coverage()
     for trace in (Trace.BEAMS, Trace.NOTHING):
         has_beams = trace is Trace.BEAMS
@@ -72,6 +81,23 @@ def run_seed(seed: int, ticks: int, flavour: Flavour = FAST, engines: Sequence[s
             make = _maker(chosen, trace, flavour, Random(seed))
             coverage.add(Lockstep(image, seed, GoldenMachine, make, has_beams).run(ticks))
     return coverage
+
+
+def smallest(seed: int, ticks: int, flavour: Flavour, engines: Sequence[str]) -> Image | None:
+    """The smallest image found that still differs; None for a restless program, of which every byte may matter, and
+    where the mismatch does not come again."""
+    if seed % _EVERY_ENDING != 1:
+        return None
+
+    def differs(program: Program) -> bool:
+        try:
+            run_image(program.image, seed, ticks, flavour, engines)
+        except Mismatch:
+            return True
+        return False
+
+    program = random_program(seed)
+    return shrink(program.description, differs).image if program.description and differs(program) else None
 
 
 def run_campaign(
@@ -84,6 +110,9 @@ def run_campaign(
             coverage.add(run_seed(seed, ticks, flavour, engines))
         except Mismatch as mismatch:
             failures.append(f"seed {seed}: {mismatch}")
+            small = smallest(seed, ticks, flavour, engines)
+            if small:
+                failures[-1] += f"\nsmallest program found that differs:\n{disassemble(small)}"
     return coverage, failures
 
 

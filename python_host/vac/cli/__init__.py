@@ -1,5 +1,7 @@
 """The `vac` command: one module for each subcommand."""
 
+import os
+import sys
 from importlib import metadata
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from .board import board
 from .debug import debug
 from .diff import diff
 from .disasm import disasm
+from .failure import BAD_INPUT
 from .forks import export, fork, import_, runs
 from .gdb import gdb
 from .pack import pack
@@ -67,5 +70,22 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the console script `vac`; exits non-zero on error."""
-    app()
+    """Entry point of the console script `vac`; exits non-zero on error, also where its output cannot be written."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(1)  # whoever reads has seen enough
+    except OSError as error:
+        _drop_output()
+        where = repr(error.filename) if error.filename else "standard output"
+        print(f"cannot write {where}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def _drop_output() -> None:
+    """What is left of standard output would be written, and refused, once more when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

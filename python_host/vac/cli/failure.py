@@ -7,6 +7,7 @@ from typing import BinaryIO, NoReturn
 
 import typer
 
+from ..files.durable import PART_SUFFIX, is_special
 from ..image.image import MAGIC, Image, ImageError
 
 BAD_INPUT = 2
@@ -40,10 +41,14 @@ def load_image(path: Path, parents: Sequence[Path] = ()) -> Image:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name, which gets this one when all of it is written. What the disk refuses ends the
-    command."""
-    temporary = path.with_name(path.name + ".part")
+    """A file under a temporary name, which gets this one when all of it is written; a device or pipe is written to as
+    it is. What the disk refuses ends the command."""
+    temporary = path.with_name(path.name + PART_SUFFIX)
     try:
+        if is_special(path):
+            with path.open("wb") as file:
+                yield file
+            return
         with temporary.open("wb") as file:
             yield file
         temporary.replace(path)

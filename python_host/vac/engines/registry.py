@@ -98,6 +98,6 @@ def create_machine(
         return _board(keeps_beams, port, baud, patience_s) if name == "board" else engine.create(keeps_beams)
     except Exception as error:  # whatever keeps it from starting, the way out is the same
         raise EngineError(
-            f"the engine {name!r} ({engine.doc}) cannot run here: {error}. It needs {engine.needs}; "
+            f"the engine {name!r} ({engine.doc}) cannot run here: {str(error).rstrip('.')}. It needs {engine.needs}; "
             f"the engine 'golden' runs everywhere"
         ) from error

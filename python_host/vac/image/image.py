@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files.durable import write_whole
 from ..isa.limits import (
     CELL_MASK,
     CODE_SLOT,
@@ -64,7 +65,11 @@ class Window:
             and self.base + self.length <= 1 << 32
             and 0 <= self.permissions <= PERMISSION_READ | PERMISSION_WRITE
         ):
-            raise ImageError(f"impossible window: {self}")
+            raise ImageError(
+                f"impossible window on slot {self.slot}: base {self.base:#x}, {self.length} bytes, permissions "
+                f"{self.permissions}; the base is a multiple of four, the length at most {MAX_WINDOW_BYTES}, both "
+                f"together at most {1 << 32}, permissions are 0 to 3"
+            )
 
 
 @dataclass(frozen=True)
@@ -221,10 +226,8 @@ class Image:
             raise ImageError(f"image header is malformed: {error}") from error
 
     def save(self, path: Path) -> None:
-        """Writes the file through a temporary name, so that no half-written image is ever seen."""
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_bytes(self.to_bytes())
-        temporary.replace(path)
+        """Writes the file so that no half-written image is ever seen. Raises OSError."""
+        write_whole(path, self.to_bytes())
 
     @staticmethod
     def load(path: Path) -> Image:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vac.files.durable import write_whole
+
 from ..disturbance import Disturbance
 
 JOB_VARIABLE = "VAC_BENCH_JOB"
@@ -90,6 +92,4 @@ class Result:
 
 def write_json(path: Path, content: Any) -> None:
     """Replaces the file as a whole: a reader never sees half of it."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(content, indent=1))
-    temporary.replace(path)
+    write_whole(path, json.dumps(content, indent=1).encode())
