@@ -286,7 +286,9 @@ def test_an_error_while_deciding_denies(caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.INFO, "vac.host"):
         assert_denied(host_for("lit 65; out 0", guard=Broken()), "error while deciding: RuntimeError: out of order")
     assert caplog.messages == ["tick 1, pc 0x2: out 0x00 denied: error while deciding: RuntimeError: out of order"]
-    assert not host_for("halt", guard=Broken()).may_ingest(0, 1, "beam")
+    host = host_for("halt", guard=Broken())
+    assert not host.may_ingest(0, 1, "beam")
+    assert host.denial_log.by_kind() == {"capability": 0, "policy": 0, "device": 0, "error": 1}
 
 
 def test_a_replay_is_denied_where_the_run_was() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..isa.sqi import FULL
 from ..scheduler.quota import StopCause
+from .denials import denials_in_words
 from .run_session import RunSession, rate
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def run_report(
         report["checkpoint"] = str(kept)
     if session.host.memory.paged:
         report["paging"] = asdict(session.host.memory.paged.statistics)
+    report["denials_by_kind"] = session.host.denial_log.by_kind()
     if session.host.denials:
         report["denials"] = session.host.denials
     return report
@@ -85,7 +87,7 @@ def in_words(report: dict[str, Any]) -> str:
         lines.append("paging  " + ", ".join(f"{name.replace('_', ' ')} {report['paging'][name]:,}" for name in counts))
     if "waits_for" in report:
         lines.append(f"waits   {report['waits_for']}")
-    lines += [f"denied  {denial}" for denial in report.get("denials", ())]
+    lines += denials_in_words(report)
     if "checkpoint" in report:
         lines.append(f"kept    {report['checkpoint']}")
     return "\n".join(lines)

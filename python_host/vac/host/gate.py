@@ -8,7 +8,7 @@ from ..isa.ports import SYSTEM_CALLS
 from ..machine.protocol import Event, EventKind, Machine
 from ..machine.state import State
 from .address_space import AddressSpace
-from .guard import QWAVE, Action, Denial, DenialLog, Denied, Facts, Guard, Resource
+from .guard import QWAVE, Action, Denial, DenialKind, DenialLog, Denied, Facts, Guard, Resource
 
 
 class _FactsUnavailable(Exception):
@@ -92,23 +92,25 @@ class Gate:
         self, action: Action, resource: Resource, length: int = 0, permissions: int = 0, register: int = 0
     ) -> None:  # fmt: skip
         """Raises Denied; and what the engine or a tier raises where facts cannot be had, which lets nothing pass."""
-        reason = self._reason(action, resource, (length, permissions, register))
-        if reason is not None:
-            raise Denied(reason)
+        veto = self._veto(action, resource, (length, permissions, register))
+        if veto is not None:
+            raise Denied(*veto)
 
     def permits(self, action: Action, resource: Resource, labels: int, length: int, what: str) -> bool:
         """Whether something may go in or out that no request of the program carries; a veto is recorded as `what`."""
         sqi = self.state.sqi
-        reason = self._reason(action, resource, Facts(labels, sqi, length, tick=self._event.tick))
-        if reason is not None:
-            self.record(action, resource, f"tick {self._event.tick}, pc {self._event.pc:#x}: {what}", reason)
-        return reason is None
+        veto = self._veto(action, resource, Facts(labels, sqi, length, tick=self._event.tick))
+        if veto is not None:
+            self.record(action, resource, f"tick {self._event.tick}, pc {self._event.pc:#x}: {what}", *veto)
+        return veto is None
 
-    def record(self, action: str, resource: Resource, request: str, policy: str) -> None:
+    def record(self, action: str, resource: Resource, request: str, policy: str, kind: DenialKind) -> None:
         event = self._event
-        self._denials.add(Denial(event.tick, event.pc, action, str(resource), request, policy))
+        self._denials.add(Denial(event.tick, event.pc, action, str(resource), request, policy, kind))
 
-    def _reason(self, action: Action, resource: Resource, known: Facts | tuple[int, int, int]) -> str | None:
+    def _veto(
+        self, action: Action, resource: Resource, known: Facts | tuple[int, int, int]
+    ) -> tuple[str, DenialKind] | None:
         if self._guard is None:
             return None
 
@@ -121,12 +123,13 @@ class Gate:
                 raise _FactsUnavailable from error
 
         try:
-            return self._guard.decide(action, resource, facts)
+            policy = self._guard.decide(action, resource, facts)
         except _FactsUnavailable as unavailable:
             assert unavailable.__cause__
             raise unavailable.__cause__ from None
         except Exception as error:
-            return f"error while deciding: {type(error).__name__}: {error}"
+            return f"error while deciding: {type(error).__name__}: {error}", DenialKind.ERROR
+        return None if policy is None else (policy, DenialKind.POLICY)
 
 
 def describe(event: Event) -> str:

@@ -17,6 +17,16 @@ LOG = logging.getLogger("vac.host")
 NOT_GRANTED = "not granted"
 
 
+class DenialKind(StrEnum):
+    """Who says no: what was not granted, the policy, a device (a peer that was not granted), or a policy that failed
+    while it decided."""
+
+    CAPABILITY = "capability"
+    POLICY = "policy"
+    DEVICE = "device"
+    ERROR = "error"
+
+
 class Action(StrEnum):
     """What a machine asks for, or, with the last two, what is done with its beams and those that are brought to it."""
 
@@ -86,9 +96,10 @@ class Guard(Protocol):
 class Denied(Exception):
     """The request traps DENIED. policy: what denies it."""
 
-    def __init__(self, policy: str) -> None:
+    def __init__(self, policy: str, kind: DenialKind) -> None:
         super().__init__(policy)
         self.policy = policy
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -101,6 +112,7 @@ class Denial:
     resource: str
     request: str
     policy: str
+    kind: DenialKind = DenialKind.POLICY
 
     def __str__(self) -> str:
         return f"{self.request} denied: {self.policy}"
@@ -113,14 +125,20 @@ class Denial:
 
 
 class DenialLog:
-    """records: in order. counts: denials by (action, resource), for metrics."""
+    """records: in order. counts: denials by (action, resource), for metrics. kinds: by who said no."""
 
     def __init__(self) -> None:
         self.records: list[Denial] = []
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.kinds: Counter[DenialKind] = Counter()
 
     def add(self, denial: Denial, count: int = 1) -> None:
         """count: things that were denied together."""
         self.records.append(denial)
         self.counts[denial.action, denial.resource] += count
+        self.kinds[denial.kind] += count
         LOG.info("%s", denial)
+
+    def by_kind(self) -> dict[str, int]:
+        """Every kind by its name, those without a denial as well."""
+        return {kind.value: self.kinds[kind] for kind in DenialKind}

@@ -45,6 +45,7 @@ from .guard import (
     NOT_GRANTED,
     QWAVE,
     Action,
+    DenialKind,
     DenialLog,
     Denied,
     Guard,
@@ -306,9 +307,11 @@ class Host:
             return self._access(event)
         except PointerTrap as trapped:
             return Answer(trap=trapped.trap)
-        except (Denied, AccessDenied) as denied:
-            policy = denied.policy if isinstance(denied, Denied) else denied.reason
-            self._gate.record(*_names_of(event), describe(event), policy)
+        except Denied as denied:
+            self._gate.record(*_names_of(event), describe(event), denied.policy, denied.kind)
+            return DENIED
+        except AccessDenied as denied:
+            self._gate.record(*_names_of(event), describe(event), denied.reason, DenialKind.DEVICE)
             return DENIED
         except OSError as error:
             LOG.info("%s refused: %s", describe(event), error)
@@ -318,7 +321,7 @@ class Host:
         register = event.number % REGISTERS
         device = self.device(event.number - register)
         if device is None:
-            raise Denied(NOT_GRANTED)
+            raise Denied(NOT_GRANTED, DenialKind.CAPABILITY)
         action, resource = _names_of(event)
         self._gate.check(action, resource, register=register)
         if event.kind is EventKind.DEVICE_IN:

@@ -20,7 +20,7 @@ from ..machine.protocol import Answer, Event
 from .address_space import AddressSpace
 from .capabilities import CAPABILITY_OF_CALL, Capability
 from .gate import Gate
-from .guard import BEAMS, CLOCK, ENTROPY, MEMORY, NOT_GRANTED, Action, Denied, Resource, device_name
+from .guard import BEAMS, CLOCK, ENTROPY, MEMORY, NOT_GRANTED, Action, DenialKind, Denied, Resource, device_name
 
 MAX_READ_BYTES = 1 << 16
 """All that a call reads must be resident when it retires, on the smallest machine as well."""
@@ -63,13 +63,13 @@ class SystemCalls:
         name = SYSTEM_CALLS[event.number].name
         capability = CAPABILITY_OF_CALL.get(name)
         if capability and not capability & self._granted:
-            raise Denied(NOT_GRANTED)
+            raise Denied(NOT_GRANTED, DenialKind.CAPABILITY)
         return self._handlers[name](*event.arguments)
 
     def _device(self, address: int) -> tuple[Device, Resource]:
         device = self._devices(address)
         if device is None:
-            raise Denied(NOT_GRANTED)
+            raise Denied(NOT_GRANTED, DenialKind.CAPABILITY)
         return device, Resource("Device", device_name(address))
 
     def _read(self, address: int, pointer: int, length: int) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..host.guard import EXPORT, Action, Denial, DenialLog, Facts, Guard
+from ..host.guard import EXPORT, Action, Denial, DenialKind, DenialLog, Facts, Guard
 from ..isa.beam import BEAM_BYTES
 from ..isa.sqi import FULL, Sqi
 
@@ -16,6 +16,7 @@ WORST = Sqi(coherence=0, entropy=FULL, drift=FULL)
 class _Vetoed:
     tick: int
     pc: int
+    kind: DenialKind
     events: int = 0
 
 
@@ -33,20 +34,24 @@ class ExportGate:
 
     def permits(self, tick: int, pc: int, labels: int) -> bool:
         """Of one event. labels: its label set."""
+        kind = DenialKind.POLICY
         try:
             policy = self._guard.decide(Action.EXPORT, EXPORT, lambda: Facts(labels, WORST, BEAM_BYTES, tick=tick))
         except Exception as error:
             policy = f"error while deciding: {type(error).__name__}: {error}"
+            kind = DenialKind.ERROR
         if policy is None:
             return True
-        self._vetoed.setdefault((labels, policy), _Vetoed(tick, pc)).events += 1
+        self._vetoed.setdefault((labels, policy), _Vetoed(tick, pc, kind)).events += 1
         return False
 
     def close(self) -> None:
         for (labels, policy), vetoed in self._vetoed.items():
             request = f"tick {vetoed.tick}, pc {vetoed.pc:#x}: {vetoed.events:,} events of {self._run} with labels "
             self._denials.add(
-                Denial(vetoed.tick, vetoed.pc, Action.EXPORT, str(EXPORT), f"{request}{labels:#06x}", policy),
+                Denial(
+                    vetoed.tick, vetoed.pc, Action.EXPORT, str(EXPORT), f"{request}{labels:#06x}", policy, vetoed.kind
+                ),
                 vetoed.events,
             )
         self._vetoed.clear()
