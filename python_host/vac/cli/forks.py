@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from ..engines.registry import ENGINES
 from .export_policy import export_gate, tell_withheld
 from .failure import fail, written_whole
+from .package_options import QuotaWords, changed_quota
 from .paging_options import Frames, PageSize, Prefetch, Tiers
 from .progress import progress
 from .record import NEVER, exit_code, in_words, machine_of, open_input, paged, recording_errors, run_recorder, write_out
@@ -34,6 +36,7 @@ def fork(
     name: Annotated[str | None, typer.Option(help="Of the new run.")] = None,
     ticks: Annotated[int, typer.Option(help="Stop at this tick.", min=0, max=NEVER)] = NEVER,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
+    quota: QuotaWords = None,
     frames: Frames = None,
     page_size: PageSize = None,
     tiers: Tiers = None,
@@ -54,8 +57,9 @@ def fork(
         given = Program.from_recording(parent)
         given.source, given.sink, given.pager = source, write_out, pager
         given.storage = storage or given.storage
+        given.quota = changed_quota(quota or [], asdict(given.limits))
         recorder = fork_recording(parent, at, output, given, lambda: machine_of(engine), patches, name)
-        report = run_recorder(recorder, min(ticks, given.most_ticks or NEVER))
+        report = run_recorder(recorder, ticks)
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
     raise typer.Exit(exit_code(report["reason"]))
 

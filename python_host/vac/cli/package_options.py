@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from .failure import fail
 
@@ -19,6 +21,15 @@ if TYPE_CHECKING:
     from ..scheduler.quota import Quota
 
 _CREATED = "SOURCE_DATE_EPOCH"
+QuotaWords = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--quota",
+        help="Limit in place of the package's: max_ticks, max_resident_pages, max_beams, max_io_per_slice; N may "
+        "be none; repeatable.",
+        metavar="NAME=N",
+    ),
+]
 
 
 def pairs(words: Sequence[str], option: str) -> dict[str, str]:
@@ -120,10 +131,14 @@ def quotas(words: Sequence[str]) -> Quotas:
 
 def run_quota(words: Sequence[str], package: Package | None) -> Quota:
     """NAME=NUMBER words, or NAME=none, in place of a package's own limits."""
+    return changed_quota(words, package.manifest.quotas.model_dump() if package else {})
+
+
+def changed_quota(words: Sequence[str], values: dict[str, int | None]) -> Quota:
+    """NAME=NUMBER words, or NAME=none, in place of these limits by name."""
     from ..package.manifest import Quotas
 
-    own: dict[str, int | None] = package.manifest.quotas.model_dump() if package else {}
-    return quota_of(words, tuple(Quotas.model_fields), own)
+    return quota_of(words, tuple(Quotas.model_fields), values)
 
 
 def quota_of(words: Sequence[str], known: Sequence[str], values: dict[str, int | None]) -> Quota:

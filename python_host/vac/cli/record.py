@@ -15,7 +15,9 @@ import typer
 
 from ..engines.registry import ENGINES, EngineError, create_machine
 from ..machine.protocol import Machine
+from .denials import denials_in_words
 from .failure import fail
+from .package_options import QuotaWords, run_quota
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def record(
     segment: Annotated[
         int, typer.Option(help="Digest and state root are kept every 2^N ticks.", min=8, max=40, metavar="N")
     ] = 22,
+    quota: QuotaWords = None,
     frames: Frames = None,
     page_size: PageSize = None,
     tiers: Tiers = None,
@@ -58,8 +61,10 @@ def record(
 ) -> None:
     """Run PROGRAM and record the run: console on standard input and output, report on standard error.
 
-    A recording that was cut off, by a crash, a limit or an interrupt, goes on with --resume and the same input.
-    Exits 0 when the program halted, 3 when it trapped, 4 at the tick limit, 130 when interrupted, 2 for bad input.
+    A recording that was cut off, by a crash, a limit or an interrupt, goes on with --resume and the same input, held
+    to the quotas that it was made with.
+    Exits 0 when the program halted, 3 when it trapped, 4 at the tick limit, at a quota or where it waits for what does
+    not come, 130 when interrupted, 2 for bad input.
     """
     from ..recording.program import Program
     from ..recording.recording import Recording
@@ -67,6 +72,8 @@ def record(
 
     if (resume is None) is (program is None) or (resume is None) is (output is None):
         fail("name a program and -o RUN, or --resume RUN")
+    if resume and quota:
+        fail("a recording is held to the quotas it was made with; vac fork has --quota, for another future")
     with recording_errors(), open_input(input_file) as source, paged(frames, page_size, tiers, prefetch) as pager:
         if resume:
             recording = Recording(resume)
@@ -76,22 +83,22 @@ def record(
             recorder = resume_recording(recording, given, lambda: machine_of(engine))
         else:
             assert program and output
-            given = _given(program, seed, storage)
+            given = _given(program, seed, storage, quota or [])
             given.source, given.sink, given.pager = source, write_out, pager
             recorder = start_recording(output, given, lambda: machine_of(engine), engine, 1 << segment)
-        report = run_recorder(recorder, min(ticks, given.most_ticks or NEVER))
+        report = run_recorder(recorder, ticks)
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
     raise typer.Exit(exit_code(report["reason"]))
 
 
-def _given(path: Path, seed: int | None, storage: Path | None) -> Program:
+def _given(path: Path, seed: int | None, storage: Path | None, quota: list[str]) -> Program:
     from ..recording.program import Program
     from .package_file import is_package, open_package
     from .run import load_program
 
     package = open_package(path) if is_package(path) else None
     image = package.image if package else load_program(path)[0]
-    return Program(image, package, storage=storage, seed=seed)
+    return Program(image, package, storage=storage, seed=seed, quota=run_quota(quota, package))
 
 
 def machine_of(engine: str, keeps_beams: bool = False) -> Machine:
@@ -162,6 +169,7 @@ def write_out(data: bytes) -> None:
 def run_recorder(recorder: Recorder, limit: int) -> dict[str, Any]:
     """Runs in slices, which show progress and can be interrupted, and ends the recording; the report."""
     from ..machine.protocol import Stop, StopReason
+    from ..scheduler.quota import StopCause
     from .progress import progress
 
     began, first = time.monotonic(), recorder.tick
@@ -182,7 +190,7 @@ def run_recorder(recorder: Recorder, limit: int) -> dict[str, Any]:
                 before = recorder.tick
                 stop = recorder.run(min(limit, (before // _SLICE_TICKS + 1) * _SLICE_TICKS))
                 show(recorder.tick)
-                if stop.reason is not StopReason.TICK:
+                if stop.reason is not StopReason.TICK or recorder.cause:
                     break
     except _Interrupted:
         pass
@@ -190,7 +198,7 @@ def run_recorder(recorder: Recorder, limit: int) -> dict[str, Any]:
         signal.signal(signal.SIGINT, previous)
     end = recorder.finish(stop, is_interrupted)
     seconds = time.monotonic() - began
-    return {
+    report = {
         "recording": str(recorder.recording.folder),
         "reason": end.reason,
         "ticks": end.tick,
@@ -201,8 +209,12 @@ def run_recorder(recorder: Recorder, limit: int) -> dict[str, Any]:
         "segments": len(recorder.segments.segments),
         "checkpoints": len(recorder.recording.checkpoints.names()),
         "denials": recorder.host.denials,
+        "denials_by_kind": recorder.host.denial_log.by_kind(),
         "seconds": round(seconds, 3),
     }
+    if recorder.cause is StopCause.PEERS:
+        report["waits_for"] = str(recorder.host.waits_for)
+    return report
 
 
 def exit_code(reason: str) -> int:
@@ -216,7 +228,12 @@ def in_words(report: dict[str, Any]) -> str:
         f"digest  {report['digest'] or 'not computed'}",
         f"root    {report['root']}",
     ]
-    lines += [f"denied  {denial}" for denial in report["denials"]]
-    if report["reason"] in ("limit", "interrupted"):
+    if "waits_for" in report:
+        lines.append(f"waits   {report['waits_for']}")
+    lines += denials_in_words(report)
+    if report["reason"] in ("limit", "interrupted") or "waits_for" in report:
         lines.append(f"goes on with: vac record --resume {report['recording']}")
+    elif report["reason"] not in ("halted", "trapped"):
+        quota = report["reason"].split()[0]
+        lines.append(f"goes on with: vac fork {report['recording']} --at {report['ticks']} --quota {quota}=N -o NEW")
     return "\n".join(lines)

@@ -30,7 +30,7 @@ from ..virtual_cpu.translation import SUFFIX as VIRTUAL_CPU_SUFFIX
 from ..virtual_cpu.translation import translate
 from .failure import fail, load_image, write_whole
 from .package_file import is_package, open_package, package_host
-from .package_options import run_quota
+from .package_options import QuotaWords, run_quota
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
 from .run_beams import beam_outputs
 from .run_checkpoint import keep as keep_here
@@ -98,14 +98,7 @@ def run(
     proof_leaf: Annotated[
         str | None, typer.Option(help="Leaf of memory to prove with them.", metavar="SLOT:NUMBER")
     ] = None,
-    quota: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Limit in place of the package's: max_ticks, max_resident_pages, max_beams, max_io_per_slice; N may "
-            "be none; repeatable.",
-            metavar="NAME=N",
-        ),
-    ] = None,
+    quota: QuotaWords = None,
     quota_class: Annotated[
         str | None, typer.Option(help="What the policy of a package is told; by default the manifest's.")
     ] = None,

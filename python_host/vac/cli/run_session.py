@@ -14,9 +14,8 @@ from ..isa.beam import BEAM_BYTES
 from ..machine.protocol import MachineError
 from ..machine.state import Status
 from ..scheduler.guarded_machine import GuardedMachine
-from ..scheduler.quota import Quota, StopCause
-from ..scheduler.scheduler import DEFAULT_SLICE_TICKS
-from ..scheduler.virtual_machine import QuotaReached, VirtualMachine
+from ..scheduler.quota import DEFAULT_SLICE_TICKS, Quota, QuotaReached, StopCause
+from ..scheduler.virtual_machine import VirtualMachine
 
 if TYPE_CHECKING:
     from ..host.session import Host
@@ -99,13 +98,13 @@ class RunSession:
 
     def visit(self, go: Callable[[int], bool | None]) -> bool:
         """Lets another one move the host, at most up to the tick that it is given; what that says. False as well where
-        a quota stopped the machine."""
+        a quota stopped the machine, or it waits for what does not come."""
         most, per_slice, pages = self._quota.max_ticks, self._quota.max_io_per_slice, self._quota.max_resident_pages
         limit = self._limit if most is None else min(self._limit, most)
         if per_slice is None and pages is None:
             self.host.machine = self._machine.engine  # which can say what was stored to
             try:
-                return bool(go(limit))
+                return self._gone(go, limit)
             finally:
                 self.host.machine = self._machine
         tick = -1
@@ -119,15 +118,22 @@ class RunSession:
 
         self._machine.guard = check
         try:
-            return bool(go(limit))
+            return self._gone(go, limit)
         except QuotaReached as reached:
             self._vm.account.stop = reached.cause
             return False
         finally:
             self._machine.guard = self._vm.check_stop
 
+    def _gone(self, go: Callable[[int], bool | None], limit: int) -> bool:
+        if go(limit):
+            return True
+        if self.host.waits_for:
+            self._vm.account.stop = StopCause.PEERS
+        return False
+
     def _run_slices(self, started: float) -> None:
-        size, vm = 4096, self._vm
+        size, vm, waited_at = 4096, self._vm, -1
         while not self.is_interrupted and vm.stop is None:
             before, tick = time.monotonic(), vm.account.ticks
             if tick >= self._limit and vm.quota_cause(0) is None and self.state.status is Status.RUNNING:
@@ -140,8 +146,10 @@ class RunSession:
             while not vm.advance():
                 pass
             self._drain(tick)
-            if vm.stop is None and vm.account.ticks == tick and self.host.waits_for:
-                vm.account.stop = StopCause.PEERS
+            if vm.stop is None and self.host.waits_for:  # asked for again, wherever a slice happened to begin
+                if vm.account.ticks == waited_at:
+                    vm.account.stop = StopCause.PEERS
+                waited_at = vm.account.ticks
             now = time.monotonic()
             if now - before < _SLICE_SECONDS[0]:
                 size = min(2 * size, _BEAM_SLICE_TICKS) if self._on_beams else 2 * size

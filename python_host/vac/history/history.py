@@ -198,8 +198,10 @@ class History:
 
     def run_to(self, condition: Condition, limit: int | None = None) -> bool:
         """Moves on to the next tick, after this one, at which the condition holds: True. False when it never does up
-        to `limit`, by default the end, where the cursor is then."""
+        to `limit`, by default the end, where the cursor is then; and where a live run waits, asked twice, for others:
+        the cursor is before that request."""
         first, last = self.tick + 1, _NEVER if limit is None else limit
+        has_waited = False
         while first <= last:
             upper = min(last, self._end if self._end is not None else first + _UNKNOWN_SPAN)
             if self._end is None:
@@ -207,6 +209,12 @@ class History:
                     upper = self._run_host_to_request(first, upper)
                 self.seek(upper)
                 upper = self.tick
+                if upper < first and self._host and self._host.waits_for:
+                    if has_waited:
+                        return False
+                    has_waited = True
+                    continue
+                has_waited = False
             found = condition.first(self, first, upper) if first <= upper else None
             if found is not None:
                 self.seek(found)

@@ -15,7 +15,8 @@ from ..image.image import Image
 from ..machine.protocol import Machine
 from ..memory.pager import Pager
 from ..package.package import Package
-from .errors import RecordingError
+from ..scheduler.quota import Quota
+from .held_quota import QUOTA, limits_to_json
 from .recording import Recording
 
 IMAGE_FILE = "program.vacimg"
@@ -26,7 +27,7 @@ PACKAGE_FILE = "program.vac"
 class Program:
     """What is run, with what its devices stand on. source, sink: of the console. storage: path of the bytes of device
     0x30. seed: of `entropy_probe`; None for the package's, or 0. pager: pages the memory of what runs, not of what is
-    played back."""
+    played back. quota: what a recording of it is held to; None for what the package says."""
 
     image: Image
     package: Package | None = None
@@ -35,15 +36,23 @@ class Program:
     storage: Path | None = None
     seed: int | None = None
     pager: Pager | None = None
+    quota: Quota | None = None
 
     @property
     def name(self) -> str:
         return self.package.manifest.name if self.package else self.image.name
 
     @property
+    def limits(self) -> Quota:
+        """Its quota, or else the package's; none for what is no package."""
+        if self.quota is not None:
+            return self.quota
+        return Quota(**self.package.manifest.quotas.model_dump()) if self.package else Quota()
+
+    @property
     def most_ticks(self) -> int | None:
-        """The package's quota of ticks."""
-        return self.package.manifest.quotas.max_ticks if self.package else None
+        """Of its quota."""
+        return self.limits.max_ticks
 
     def file(self) -> tuple[str, bytes]:
         """Name and bytes of the file that a recording keeps."""
@@ -56,24 +65,18 @@ class Program:
     @property
     def options(self) -> dict[str, Any]:
         """What `from_recording` needs to make it again, as JSON values."""
-        return {"seed": self.seed, "storage": None if self.storage is None else str(self.storage.absolute())}
+        storage = None if self.storage is None else str(self.storage.absolute())
+        return {"seed": self.seed, "storage": storage, QUOTA: limits_to_json(self.limits)}
 
     @staticmethod
     def from_recording(recording: Recording) -> Program:
         """Without a console. Raises RecordingError."""
         options = recording.about.options
         storage = options.get("storage")
-        program = Program(recording.image, seed=options.get("seed"), storage=Path(storage) if storage else None)
-        if recording.about.program == PACKAGE_FILE:
-            from ..package.archive import decode_archive
-            from ..package.errors import PackageError
-
-            path = recording.folder / PACKAGE_FILE
-            try:
-                program.package = Package.from_members(decode_archive(recording.program()), path)
-            except PackageError as error:
-                raise RecordingError(f"{path}: {error}") from error
-        return program
+        return Program(
+            recording.image, recording.package, storage=Path(storage) if storage else None, seed=options.get("seed"),
+            quota=recording.quota,
+        )  # fmt: skip
 
     def host(self, machine: Machine, replay: InputLog | None = None) -> Host:
         """A host on a fresh machine; with a log, one that plays back and lets nothing out. Raises OSError where the

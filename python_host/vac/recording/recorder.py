@@ -12,7 +12,10 @@ from ..files.durable import PART_SUFFIX
 from ..host.input_log import InputLog
 from ..host.session import Host
 from ..machine.protocol import Machine, Stop, StopReason
+from ..memory.pager import Pager
+from ..scheduler.quota import QuotaReached, StopCause
 from .errors import RecordingError, ReplayMismatch
+from .held_quota import HeldQuota, restore_pages, saved_pages
 from .input_log_file import InputLogFile, chained
 from .recording import End, Recording
 from .segments import Segment, SegmentFile
@@ -30,17 +33,20 @@ _REASONS = {StopReason.HALTED: "halted", StopReason.TRAPPED: "trapped", StopReas
 
 
 class Recorder:
-    """Runs a live host and records it. recording: fresh, or one whose run is continued. memory: what the
-    host's machine holds. Raises RecordingError and CheckpointError where the disk refuses; the run stopped then, and
-    what was acknowledged is there."""
+    """Runs a live host and records it, held to the quota that the recording was made with. recording: fresh, or one
+    whose run is continued. memory: what the host's machine holds. pager: that of the host. Raises RecordingError and
+    CheckpointError where the disk refuses; the run stopped then, and what was acknowledged is there."""
 
-    def __init__(self, recording: Recording, host: Host, memory: MemoryMap) -> None:
+    def __init__(self, recording: Recording, host: Host, memory: MemoryMap, pager: Pager | None = None) -> None:
         self.recording = recording
         self.host = host
         self.log = InputLogFile(recording.log_path, recording.chain)
         self.segments = SegmentFile(recording.segment_path, len(self.log.entries))
         host.input_log = self.log
+        # The engine itself can say what was stored to; a machine that is held to a quota cannot.
         self._capture = MemoryCapture(host.machine, host.memory.residency, memory)
+        self._held = HeldQuota(recording.quota, host, recording.origin.tick, pager)
+        self._cause: StopCause | None = None
         self._size = recording.about.segment_ticks
         self._last_name = (recording.checkpoints.names() or [None])[-1]
         self._since: frozenset[int] = frozenset()
@@ -52,13 +58,34 @@ class Recorder:
     def tick(self) -> int:
         return self.host.machine.state().tick
 
+    @property
+    def cause(self) -> StopCause | None:
+        """Why a machine that neither halted nor trapped does not go on by itself: the quota, or that it waits for what
+        does not come (`Host.waits_for`). None where it could."""
+        return self._cause or self._held.cause_at(self.tick)
+
     def run(self, until_tick: int) -> Stop:
-        """As `Host.run`."""
+        """As `Host.run`, but it comes back with the reason TICK also where there is a `cause`. What a machine waits for
+        is asked for twice."""
+        self._cause, waited_at = None, -1
         tick = self.tick
+        until_tick = self._held.limit(until_tick)
+        if tick >= until_tick:
+            return Stop(StopReason.TICK)
         while True:
             boundary = (tick // self._size + 1) * self._size
-            stop = self.host.run(min(until_tick, boundary))
+            try:
+                stop = self.host.run(min(until_tick, boundary))
+            except QuotaReached as reached:
+                self._cause = reached.cause
+                return Stop(StopReason.TICK)
             tick = self.tick
+            if self.host.waits_for:
+                if tick == waited_at:
+                    self._cause = StopCause.PEERS
+                    return stop
+                waited_at = tick
+                continue
             if stop.reason is StopReason.TICK and tick == boundary:
                 self._close_segment()
             if stop.reason is not StopReason.TICK or tick >= until_tick or tick < boundary:
@@ -90,21 +117,25 @@ class Recorder:
         point = point or self._point()
         self.commit()
         name = name or f"tick-{point.moment:020d}"
-        with_host = Point(point.state, point.memory, point.position, point.written, self.host.save())
+        held = self.host.save() | self._held.saved()
+        with_host = Point(point.state, point.memory, point.position, point.written, held)
         self.recording.checkpoints.save(name, with_host, self._last_name)
         self._last_name, self._since = name, frozenset()
         self._checked = time.process_time()
         return name
 
     def finish(self, stop: Stop, is_interrupted: bool = False) -> End:
-        """Ends the recording where the machine is now. One that neither halted nor trapped gets a checkpoint, to go on
-        from."""
+        """Ends the recording where the machine is now: halted, trapped, at its `cause`, interrupted, or at the limit of
+        the last `run`. One that neither halted nor trapped gets a checkpoint, to go on from."""
         point = self._point()
         if stop.reason is StopReason.TICK and point.tick > self.recording.origin.tick:
             self.checkpoint(point)
         self.commit()
         digest = point.state.digest
-        reason = "interrupted" if is_interrupted and stop.reason is StopReason.TICK else _REASONS[stop.reason]
+        reason = _REASONS[stop.reason]
+        if stop.reason is StopReason.TICK:
+            cause = self.cause
+            reason = cause.value if cause else "interrupted" if is_interrupted else reason
         end = End(
             point.tick, moment_of(point.state), reason, None if digest is None else f"{digest:016x}",
             point.root().hex(), len(self.log.entries),
@@ -122,11 +153,14 @@ def _segment(point: Point, chain: bytes) -> Segment:
     return Segment(point.tick, point.position, point.state.digest, chain, point.root())
 
 
-def continue_recording(recording: Recording, build: Build, create: Callable[[], Machine]) -> Recorder:
+def continue_recording(
+    recording: Recording, build: Build, create: Callable[[], Machine], pager: Pager | None = None
+) -> Recorder:
     """A recorder that goes on where a recording ends, after a crash as well as after a limit.
 
     The run is played from its last checkpoint to the last answer that the log kept, against the segments on the way.
     build: a host as the first one was; its console goes on in its input where the run was. create: fresh machines.
+    pager: that of the host which `build` makes without a log.
     Raises ReplayMismatch when this run is another than the one that was recorded, RecordingError when it has ended,
     DeviceStateError when the devices are others.
     """
@@ -149,7 +183,7 @@ def continue_recording(recording: Recording, build: Build, create: Callable[[], 
     point, missing = catch_up(recording, start, build, create())
     host = build(create(), None)
     place_host(host, point)
-    recorder = Recorder(recording, host, point.memory)
+    recorder = Recorder(recording, host, point.memory, pager)
     for segment in missing:
         recorder.segments.append(segment)
     return recorder
@@ -191,7 +225,10 @@ def catch_up(
     host.run(target)
     memory, _ = capture.take()
     taken = start.position + len(host.input_log.entries)
-    return Point(machine.state(), memory, taken, None, host.save()), missing
+    held = host.save()
+    if recording.quota.max_resident_pages is not None:
+        held |= saved_pages(machine.leaves())
+    return Point(machine.state(), memory, taken, None, held), missing
 
 
 def agree(one: Segment, other: Segment) -> bool:
@@ -211,4 +248,5 @@ def place_host(host: Host, point: Point) -> None:
         host.restore(dict(point.host))
     for key in MemoryMap.of_segments(host.memory.segments).differences(point.memory):
         host.memory.residency.put(*place_of(key), point.memory.leaf(key))
+    restore_pages(point.host or {}, host.memory.residency)
     host.machine.set_state(point.state)

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
@@ -32,9 +32,14 @@ from ..checkpoint.point import Point
 from ..files.durable import PART_SUFFIX, write_durably
 from ..host.input_log import Entry, InputLogError
 from ..image.image import Image, ImageError
+from ..scheduler.quota import Quota
 from .errors import RecordingError
+from .held_quota import QUOTA, limits_from_json
 from .input_log_file import CHAIN_BYTES, CHAIN_START, decode_log
 from .segments import Segment, decode_segments
+
+if TYPE_CHECKING:
+    from ..package.package import Package
 
 FORMAT = "vac-recording"
 VERSION = 1
@@ -48,8 +53,9 @@ SEGMENT_TICKS = 1 << 22
 
 @dataclass(frozen=True)
 class End:
-    """How a run ended. moment: its last tick, one more after a trap. reason: "halted", "trapped", "limit" or
-    "interrupted"; a run that ended by one of the last two can be continued."""
+    """How a run ended. moment: its last tick, one more after a trap. reason: "halted", "trapped", "limit",
+    "interrupted", or what a `StopCause` says: a quota, or that the machine waits. All but the first two can be
+    continued."""
 
     tick: int
     moment: int
@@ -138,6 +144,7 @@ def _check_types(about: About) -> None:
     storage = about.options.get("storage")
     if not isinstance(storage, str | None) or type(about.options.get("seed", 0)) not in (int, type(None)):
         raise TypeError("its options are none")
+    limits_from_json(about.options.get(QUOTA, {}))
 
 
 class Recording:
@@ -183,6 +190,14 @@ class Recording:
     def segment_path(self) -> Path:
         return self.folder / SEGMENTS
 
+    @cached_property
+    def quota(self) -> Quota:
+        """What the run is held to. One that was recorded before that was kept is held to the ticks of its package
+        alone. Raises RecordingError."""
+        if QUOTA in self.about.options:
+            return limits_from_json(self.about.options[QUOTA])
+        return Quota(max_ticks=self.package.manifest.quotas.max_ticks if self.package else None)
+
     @property
     def chain(self) -> bytes:
         return bytes.fromhex(self.about.chain)
@@ -195,22 +210,29 @@ class Recording:
         return content
 
     @cached_property
-    def image(self) -> Image:
-        content = self.program()
+    def package(self) -> Package | None:
+        """None where an image was recorded. Raises RecordingError."""
         path = self.folder / self.about.program
-        try:
-            if path.suffix == ".vac":
-                from ..package.archive import decode_archive
-                from ..package.errors import PackageError
-                from ..package.package import Package
+        if path.suffix != ".vac":
+            return None
+        from ..package.archive import decode_archive
+        from ..package.errors import PackageError
+        from ..package.package import Package
 
-                try:
-                    return Package.from_members(decode_archive(content), path).image
-                except PackageError as error:
-                    raise RecordingError(f"{path}: {error}") from error
-            return Image.from_bytes(content)
-        except ImageError as error:
+        try:
+            return Package.from_members(decode_archive(self.program()), path)
+        except (PackageError, ImageError) as error:
             raise RecordingError(f"{path}: {error}") from error
+
+    @cached_property
+    def image(self) -> Image:
+        """Raises RecordingError."""
+        if self.package:
+            return self.package.image
+        try:
+            return Image.from_bytes(self.program())
+        except ImageError as error:
+            raise RecordingError(f"{self.folder / self.about.program}: {error}") from error
 
     @cached_property
     def origin(self) -> Checkpoint:

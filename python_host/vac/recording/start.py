@@ -13,6 +13,7 @@ from ..isa.limits import LEAF_BITS, LEAF_BYTES
 from ..machine.protocol import Leaf, Machine
 from ..machine.state import Status
 from .errors import RecordingError
+from .held_quota import PAGES
 from .input_log_file import chained
 from .program import Program
 from .recorder import Recorder, catch_up, continue_recording, place_host
@@ -36,12 +37,13 @@ def start_recording(
     name, content = program.file()
     about = About(program.name, name, "", engine, segment_ticks=segment_ticks, options=program.options)
     recording = Recording.create(folder, about, content, origin)
-    return Recorder(recording, host, origin.memory)
+    return Recorder(recording, host, origin.memory, program.pager)
 
 
 def resume_recording(recording: Recording, program: Program, create: Create) -> Recorder:
-    """A recorder that goes on where a recording stopped. As `continue_recording`."""
-    return continue_recording(recording, lambda machine, log: program.host(machine, log), create)
+    """A recorder that goes on where a recording stopped, held to the quota of the recording, whatever the program's is.
+    As `continue_recording`."""
+    return continue_recording(recording, lambda machine, log: program.host(machine, log), create, program.pager)
 
 
 def fork_recording(
@@ -56,9 +58,10 @@ def fork_recording(
     """A recorder of another future: the run as it was up to a moment, then on with the devices of `program`; the
     console's input begins with what it is given here.
 
-    The new recording begins there; it is whole by itself, and knows its parent. patches: memory that is changed first.
-    A moment behind the end of the recording, or of a machine that has stopped, is refused with RecordingError; else as
-    `continue_recording`.
+    The new recording begins there; it is whole by itself, and knows its parent. It is held to the quota of `program`,
+    which counts beams, requests and pages from there on, and ticks from the first one. patches: memory that is changed
+    first. A moment behind the end of the recording, or of a machine that has stopped, is refused with RecordingError;
+    else as `continue_recording`.
     """
     if not recording.origin.point.moment <= moment <= recording.known_tick:
         raise RecordingError(
@@ -87,15 +90,17 @@ def fork_recording(
     fork = Recording.create(folder, about, recording.program(), origin)
     host = program.host(create())
     place_host(host, origin)
-    return Recorder(fork, host, origin.memory)
+    return Recorder(fork, host, origin.memory, program.pager)
 
 
 def with_fresh_input(host: Mapping[str, Any]) -> dict[str, Any]:
-    """What a host holds (`Host.save`), as a fork goes on with it: with a log of its own, and a console whose input
-    begins with what it is given now."""
+    """What a host holds (`Host.save`), as a fork goes on with it: with a log of its own, a console whose input begins
+    with what it is given now, and no pages in use."""
     devices = dict(host["devices"])
     devices[CONSOLE] = {**devices[CONSOLE], "taken": 0, "ahead": ""}
-    return {**host, "answered": 0, "devices": devices}
+    fresh = {**host, "answered": 0, "devices": devices}
+    fresh.pop(PAGES, None)
+    return fresh
 
 
 def patched_memory(memory: MemoryMap, patches: Sequence[Patch]) -> MemoryMap:

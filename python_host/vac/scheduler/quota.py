@@ -7,6 +7,9 @@ from enum import Enum
 
 from .errors import QuotaError
 
+DEFAULT_SLICE_TICKS = 10_000
+"""Shorter slices cost more in changing over than they give."""
+
 
 class StopCause(Enum):
     """Why a machine is not run any more. All but the first two and FAILED can be continued, LINK only sometimes."""
@@ -32,6 +35,14 @@ class StopCause(Enum):
     @property
     def is_final(self) -> bool:
         return self in (StopCause.HALTED, StopCause.TRAPPED, StopCause.FAILED)
+
+
+class QuotaReached(Exception):
+    """Comes out of `Host.run` where a quota stops a machine; it stands before the instruction that asked."""
+
+    def __init__(self, cause: StopCause) -> None:
+        super().__init__(cause.value)
+        self.cause = cause
 
 
 @dataclass(frozen=True)

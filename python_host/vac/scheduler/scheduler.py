@@ -20,12 +20,10 @@ from .executors import Executor, OneEach
 from .gangs import Gangs
 from .guarded_machine import GuardedMachine
 from .lanes import Lane, Lanes
-from .quota import Quota, StopCause
+from .quota import DEFAULT_SLICE_TICKS, Quota, StopCause
 from .remote_machine import RemoteMachine
 from .virtual_machine import VirtualMachine
 
-DEFAULT_SLICE_TICKS = 10_000
-"""Shorter slices cost more in changing over than they give."""
 DEFAULT_TURN_SLICES = 256
 _SLICES_BETWEEN_WEIGHTS = 8
 

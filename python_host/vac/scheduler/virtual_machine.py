@@ -9,26 +9,18 @@ from ..engines.registry import EngineError
 from ..host.input_log import ReplayError
 from ..host.session import Host
 from ..link.session import LinkError
-from ..machine.protocol import Machine, MachineError, PageMiss, Stop, StopReason
-from ..memory.address import leaves_in
+from ..machine.protocol import Machine, MachineError, Stop, StopReason
 from ..memory.errors import PagingError
 from ..memory.pager import Pager
 from .accounts import Account
 from .errors import WorkerLost
 from .guarded_machine import GuardedMachine
-from .quota import Quota, StopCause
+from .quota import Quota, QuotaReached, StopCause
 from .remote_machine import RemoteMachine, SliceUnderway
+from .resident_pages import pages_with
 from .weight import weight_of
 
 _CAUSES = {StopReason.HALTED: StopCause.HALTED, StopReason.TRAPPED: StopCause.TRAPPED, StopReason.TICK: None}
-
-
-class QuotaReached(Exception):
-    """Comes out of `Host.run` where a quota stops a machine; it stands before the instruction that asked."""
-
-    def __init__(self, cause: StopCause) -> None:
-        super().__init__(cause.value)
-        self.cause = cause
 
 
 class VirtualMachine:
@@ -221,20 +213,11 @@ class VirtualMachine:
         """Raises QuotaReached where a quota forbids what the machine asks its host for."""
         quota = self.quota
         if stop.miss is not None:
-            if quota.max_resident_pages is not None and self._pages_with(stop.miss) > quota.max_resident_pages:
+            most = quota.max_resident_pages
+            if most is not None and pages_with(self.machine, self.paged, self._pager, stop.miss) > most:
                 raise QuotaReached(StopCause.RESIDENT_PAGES)
         elif quota.max_io_per_slice is not None and self._answered_in_slice() >= quota.max_io_per_slice:
             raise QuotaReached(StopCause.IO)
 
     def _answered_in_slice(self) -> int:
         return self.machine.answered - self._answered_before
-
-    def _pages_with(self, miss: PageMiss) -> int:
-        """Pages in use once this miss is served; those that were only fetched ahead are not the machine's doing."""
-        if self.paged is None or self._pager is None:
-            return len(self.machine.leaves()) + 1
-        number = miss.number // leaves_in(self._pager.page_bytes)
-        used = {
-            (frame.slot, frame.first_leaf) for frame in self._pager.frames_of(self.paged) if not frame.is_fetched_ahead
-        }
-        return len(used | {(miss.slot, number * leaves_in(self._pager.page_bytes))})
