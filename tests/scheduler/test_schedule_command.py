@@ -128,7 +128,7 @@ def test_packages_bring_their_quotas() -> None:
         (("mix.vasm", "--shared-core", "--processes", "2"), "leave out --processes"),
         (("mix.vasm", "--engine", "board", "--processes", "1"), "leave out --processes"),
         (("mix.vasm", "--engine", "board", "--port", "nowhere"), "cannot open nowhere"),
-        (("calm.vasm", "--record", "absent/s.jsonl"), "cannot write 'absent/s.jsonl'"),
+        (("calm.vasm", "--statistics", "absent/s.jsonl"), "cannot write 'absent/s.jsonl'"),
         (("calm.vasm", "--output", "mix.vasm"), "cannot write 'mix.vasm'"),
         (("mix.vasm", "--tiers", "s3:host/bucket"), "write s3:http://HOST:PORT/BUCKET"),
     ],
@@ -164,7 +164,7 @@ def test_a_tier_that_fails_for_a_while_is_tried_again(
 @pytest.mark.parametrize("processes", [0, 2])
 def test_ctrl_c_ends_the_run_between_slices(processes: int) -> None:
     arguments = ["schedule", "calm.vasm", "--copies", "4", "--processes", str(processes), "--json"]
-    arguments += ["--record", "s.jsonl", "--every", "10"]
+    arguments += ["--statistics", "s.jsonl", "--every", "10"]
     with subprocess.Popen([*VAC, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         assert running.stdout and running.stderr
         # The record is written at the end; that all is set up shows in the children, or in processor time.
@@ -186,7 +186,9 @@ def cpu_ticks(pid: int) -> int:
 
 def test_statistics_are_recorded_and_drawn() -> None:
     common = ("--frames", 19, "--page-size", "4KiB", "--slice", 500, "--every", 1)
-    found = report("touch.vasm", "mix.vasm", "erratic.vasm", *common, "--until", 40_000, "--record", "s.jsonl", code=4)
+    found = report(
+        "touch.vasm", "mix.vasm", "erratic.vasm", *common, "--until", 40_000, "--statistics", "s.jsonl", code=4
+    )
     statistics = read_statistics(Path("s.jsonl"))
     assert statistics.machines == ["touch", "mix", "erratic"]
     for index, row in enumerate(found["machines"]):
@@ -226,7 +228,7 @@ def test_what_cannot_be_drawn_is_said_in_a_line(text: str | None, options: tuple
 
 
 def test_a_record_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
-    report("mix.vasm", "--slice", 100, "--every", 1, "--record", "s.jsonl")
+    report("mix.vasm", "--slice", 100, "--every", 1, "--statistics", "s.jsonl")
     whole = read_statistics(Path("s.jsonl"))
     content = Path("s.jsonl").read_bytes()
     Path("s.jsonl").write_bytes(content[:-7])

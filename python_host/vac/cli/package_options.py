@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from ..package.package import Package
     from ..scheduler.quota import Quota
 
+QuotaClass = Annotated[
+    str | None, typer.Option(help="What the policy of a package is told; by default the manifest's.")
+]
 _CREATED = "SOURCE_DATE_EPOCH"
 QuotaWords = Annotated[
     list[str] | None,

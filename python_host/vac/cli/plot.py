@@ -13,7 +13,7 @@ _FORMATS = ("png", "svg")
 
 
 def plot(
-    statistics: Annotated[Path, typer.Argument(help="File that `vac schedule --record` wrote.", metavar="FILE")],
+    statistics: Annotated[Path, typer.Argument(help="File that `vac schedule --statistics` wrote.", metavar="FILE")],
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Picture, PNG or SVG by its suffix; by default FILE.png.", metavar="OUT"),

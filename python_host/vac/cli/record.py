@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 HALTED, TRAPPED, TICK_LIMIT, MISMATCH, INTERRUPTED = 0, 3, 4, 5, 130
 NEVER = (1 << 64) - 1
 _SLICE_TICKS = 1 << 22
+Segment = Annotated[
+    int, typer.Option(help="Digest and state root are kept every 2^N ticks.", min=8, max=40, metavar="N")
+]
 
 
 class _Interrupted(Exception):
@@ -49,9 +52,7 @@ def record(
     ticks: Annotated[int, typer.Option(help="Stop at this tick.", min=0, max=NEVER)] = NEVER,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
     seed: Annotated[int | None, typer.Option(help="Seed of the random generator of `entropy_probe`.")] = None,
-    segment: Annotated[
-        int, typer.Option(help="Digest and state root are kept every 2^N ticks.", min=8, max=40, metavar="N")
-    ] = 22,
+    segment: Segment = 22,
     quota: QuotaWords = None,
     frames: Frames = None,
     page_size: PageSize = None,

@@ -30,9 +30,9 @@ from ..virtual_cpu.translation import SUFFIX as VIRTUAL_CPU_SUFFIX
 from ..virtual_cpu.translation import translate
 from .failure import fail, load_image, write_whole
 from .package_file import is_package, open_package, package_host
-from .package_options import QuotaWords, run_quota
+from .package_options import QuotaClass, QuotaWords, run_quota
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
-from .run_beams import beam_outputs
+from .run_beams import Store, beam_outputs
 from .run_checkpoint import keep as keep_here
 from .run_checkpoint import place_at
 from .run_report import TICK_LIMIT, exit_code, in_words, run_report
@@ -64,15 +64,7 @@ def run(
     beams: Annotated[
         Path | None, typer.Option(help="Write every beam, 16 bytes each, to this file.", metavar="OUT")
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            "--store",
-            "-s",
-            help="Keep the beams and the denials in this beam store, as `vac beams` names it.",
-            metavar="STORE",
-        ),
-    ] = None,
+    store: Store = None,
     run_name: Annotated[
         str | None, typer.Option("--run", "-r", help="Name of the run there; by default the program's.")
     ] = None,
@@ -99,9 +91,7 @@ def run(
         str | None, typer.Option(help="Leaf of memory to prove with them.", metavar="SLOT:NUMBER")
     ] = None,
     quota: QuotaWords = None,
-    quota_class: Annotated[
-        str | None, typer.Option(help="What the policy of a package is told; by default the manifest's.")
-    ] = None,
+    quota_class: QuotaClass = None,
     keep: Annotated[
         Path | None, typer.Option(help="Keep where the run ends as checkpoint PATH.dc.json.", metavar="PATH")
     ] = None,

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..engines.registry import ENGINES, EngineError
 from ..link.serial_port import DEFAULT_BAUD
 from .failure import fail, write_whole
-from .package_file import is_package, open_package, package_host
-from .package_options import quota_of
+from .package_options import QuotaClass, quota_of
 from .paging_options import Frames, PageSize, Prefetch, Tiers, close_pager, open_pager
-from .run import NEVER, Patience, load_program
+from .record import Segment, recording_errors
+from .run import NEVER, Patience
+from .run_beams import Store, beam_store
+from .schedule_machines import Planned, add_machines, consoles, keep_beams, planned, run_names
+from .schedule_recordings import ScheduledRecordings
 from .schedule_report import print_report, schedule_report
 from .schedule_run import ScheduleRun
 
 if TYPE_CHECKING:
     from ..scheduler.executors import Executor
-    from ..scheduler.quota import Quota
-    from ..scheduler.scheduler import Scheduler
 
 _QUOTAS = ("max_ticks", "max_resident_pages", "max_io_per_slice", "deadline")
 
@@ -49,10 +49,22 @@ def schedule(
     quota: Annotated[
         list[str] | None,
         typer.Option(
-            help="Limit of each machine: max_ticks, max_resident_pages, max_io_per_slice, deadline; repeatable.",
+            help="Limit of each machine: max_ticks, max_resident_pages, max_io_per_slice, deadline and, with --store "
+            "or --record, max_beams; repeatable.",
             metavar="NAME=N",
         ),
     ] = None,
+    quota_class: QuotaClass = None,
+    store: Store = None,
+    run_name: Annotated[
+        str | None,
+        typer.Option("--run", "-r", help="Names the runs there RUN.MACHINE; by default each is named as its machine."),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Record each machine as FOLDER/MACHINE, which can be replayed alone.", metavar="FOLDER"),
+    ] = None,
+    segment: Segment = 22,
     frames: Frames = None,
     page_size: PageSize = None,
     tiers: Tiers = None,
@@ -64,7 +76,7 @@ def schedule(
     output: Annotated[
         Path | None, typer.Option(help="Folder for NAME.out, each machine's console output.", metavar="FOLDER")
     ] = None,
-    record: Annotated[
+    statistics: Annotated[
         Path | None, typer.Option(help="Write statistics over time, which `vac plot` draws.", metavar="OUT")
     ] = None,
     every: Annotated[int, typer.Option(help="Slices between two samples of them.", min=1)] = 100,
@@ -93,23 +105,43 @@ def schedule(
         fail("--shared-core is one engine in this process; leave out --processes")
     if engine == "board" and processes:
         fail("a board is one core, which all machines share in this process; leave out --processes")
-    _check_places(record, output)
-    limits = quota_of(quota or [], _QUOTAS, {})
-    given = _read(input_file) if input_file else b""
-    loaded = [(path, open_package(path) if is_package(path) else load_program(path)[0]) for path in programs]
+    if record and processes:
+        fail("machines in worker processes are not recorded; leave out --processes, or --record")
+    if run_name and not store:
+        fail("--run names runs of a store: say --store as well")
+    _check_places(statistics, output)
+    limits = quota_of(quota or [], (*_QUOTAS, "max_beams") if store or record else _QUOTAS, {})
+    machines = planned(programs, copies, seed, _read(input_file) if input_file else b"", quota_class)
+    runs = run_names(machines, run_name)
+    recordings = ScheduledRecordings(record, engine, 1 << segment) if record else None
+    if recordings:
+        recordings.check_free(machines)
     with ExitStack() as stack:
+        if recordings:
+            stack.enter_context(recording_errors())
+            stack.callback(recordings.close)
+        kept = stack.enter_context(beam_store(store)) if store else None
+        if kept:
+            kept.check_free(runs)
         pager = open_pager(frames, page_size, tiers, prefetch)
         if pager:
             stack.callback(close_pager, pager)
-        executor = _executor(stack, engine, processes, shared_core, port, baud, patience)
+        executor = _executor(stack, engine, processes, shared_core, port, baud, patience, kept is not None)
         scheduler = stack.enter_context(Scheduler(executor, pager=pager, slice_ticks=slice_ticks))
-        consoles = _add_all(scheduler, loaded, copies, limits, seed, given)
-        run = ScheduleRun(scheduler, stack, record, every, tier_patience)
+        add_machines(scheduler, machines, limits)
+        if recordings:
+            recordings.start(scheduler, machines)
+        end_of_beams = keep_beams(scheduler, kept, runs, engine) if kept else None
+        run = ScheduleRun(scheduler, stack, statistics, every, tier_patience)
         with run.interruptible():
             run.go(until)
-        report = schedule_report(scheduler, run, engine, processes)
+            if end_of_beams:
+                end_of_beams()
+            if recordings and not run.is_cut_short:
+                recordings.finish(run.is_interrupted)
+        report = schedule_report(scheduler, run, engine, processes, recordings, runs if kept else None)
     if output:
-        _write_consoles(output, consoles)
+        _write_consoles(output, machines)
     if as_json:
         typer.echo(json.dumps(report))
     else:
@@ -124,10 +156,10 @@ def _read(path: Path) -> bytes:
         fail(f"cannot read {str(path)!r}: {error.strerror or error}")
 
 
-def _check_places(record: Path | None, output: Path | None) -> None:
+def _check_places(statistics: Path | None, output: Path | None) -> None:
     """What cannot be written at the end is refused at the beginning."""
-    if record and not (record.parent.is_dir() and os.access(record.parent, os.W_OK)):
-        fail(f"cannot write {str(record)!r}: there is no folder for it, or none that may be written to")
+    if statistics and not (statistics.parent.is_dir() and os.access(statistics.parent, os.W_OK)):
+        fail(f"cannot write {str(statistics)!r}: there is no folder for it, or none that may be written to")
     if output:
         _make_folder(output)
 
@@ -140,6 +172,7 @@ def _executor(
     port: str | None,
     baud: int,
     patience: float | None,
+    keeps_beams: bool,
 ) -> Executor:
     from ..engines.registry import create_machine
     from ..scheduler.executors import OneEach, SharedCore
@@ -147,71 +180,13 @@ def _executor(
 
     try:
         if processes:
-            return stack.enter_context(WorkerPool(engine, processes))
+            return stack.enter_context(WorkerPool(engine, processes, keeps_beams=keeps_beams))
         if shared_core or engine == "board":
-            core = create_machine(engine, keeps_beams=False, port=port, baud=baud, patience_s=patience)
-            return SharedCore(core)
+            core = create_machine(engine, keeps_beams=keeps_beams, port=port, baud=baud, patience_s=patience)
+            return SharedCore(core, keeps_beams=keeps_beams)
     except (EngineError, ValueError) as error:
         fail(str(error))
-    return OneEach(engine)
-
-
-def _add_all(
-    scheduler: Scheduler, loaded: Sequence[tuple[Path, Any]], copies: int, limits: Quota, seed: int, given: bytes
-) -> dict[str, io.BytesIO]:
-    from ..devices.console import Console
-    from ..devices.message_bus import MessageBus
-    from ..devices.registry import DeviceContext
-    from ..image.image import Image
-    from ..machine.protocol import MachineError
-    from ..memory.errors import PagingError
-    from ..package.package_session import quota as package_quota
-
-    consoles: dict[str, io.BytesIO] = {}
-    net, qwave = MessageBus(), MessageBus()
-    for path, program in loaded:
-        for copy in range(copies):
-            name = _name(path, copy if copies > 1 else None, consoles)
-            sink = consoles[name] = io.BytesIO()
-            try:
-                if isinstance(program, Image):
-                    console, number = Console(given, sink.write), len(consoles) - 1
-                    scheduler.add(program, name=name, quota=limits, console=console, seed=seed + number)
-                    continue
-                context = DeviceContext(
-                    len(consoles) - 1, console_source=given, console_sink=sink.write, net=net, qwave=qwave
-                )
-                scheduler.add(
-                    lambda machine, program=program, context=context: package_host(
-                        program, machine, context=context, pager=scheduler.pager
-                    ),
-                    name=name,
-                    quota=_tighter(package_quota(program.manifest), limits),
-                )
-            except (EngineError, MachineError, PagingError) as error:
-                fail(f"{path}: {error}")
-    return consoles
-
-
-def _name(path: Path, copy: int | None, taken: dict[str, io.BytesIO]) -> str:
-    stem = path.stem.removesuffix(".vac") or path.name
-    name = stem if copy is None else f"{stem}-{copy}"
-    further = 2
-    while name in taken:
-        name, further = f"{stem}.{further}" if copy is None else f"{stem}.{further}-{copy}", further + 1
-    return name
-
-
-def _tighter(first: Quota, second: Quota) -> Quota:
-    """Of each limit the smaller."""
-    from dataclasses import fields
-
-    from ..scheduler.quota import Quota
-
-    pairs_of = ((f.name, getattr(first, f.name), getattr(second, f.name)) for f in fields(Quota))
-    return Quota(
-        **{name: min(given) if (given := [v for v in (a, b) if v is not None]) else None for name, a, b in pairs_of}
-    )
+    return OneEach(engine, keeps_beams=keeps_beams)
 
 
 def _make_folder(folder: Path) -> None:
@@ -221,7 +196,7 @@ def _make_folder(folder: Path) -> None:
         fail(f"cannot write {str(folder)!r}: {error.strerror or error}")
 
 
-def _write_consoles(folder: Path, consoles: dict[str, io.BytesIO]) -> None:
+def _write_consoles(folder: Path, machines: Sequence[Planned]) -> None:
     _make_folder(folder)
-    for name, text in consoles.items():
-        write_whole(folder / f"{name}.out", text.getvalue())
+    for name, text in consoles(machines):
+        write_whole(folder / f"{name}.out", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..engines.registry import EngineError
@@ -13,6 +14,7 @@ from .run_report import INTERRUPTED, TICK_LIMIT, TRAPPED
 if TYPE_CHECKING:
     from ..scheduler.scheduler import Scheduler
     from ..scheduler.virtual_machine import VirtualMachine
+    from .schedule_recordings import ScheduledRecordings
     from .schedule_run import ScheduleRun
 
 FAILED = 5
@@ -20,10 +22,23 @@ FAILED = 5
 _MOST_ROWS = 40
 
 
-def schedule_report(scheduler: Scheduler, run: ScheduleRun, engine: str, processes: int) -> dict[str, Any]:
-    """What came of it, as plain values. `exit` is the exit code."""
+def schedule_report(
+    scheduler: Scheduler,
+    run: ScheduleRun,
+    engine: str,
+    processes: int,
+    recordings: ScheduledRecordings | None = None,
+    runs: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """What came of it, as plain values. `exit` is the exit code. runs: of each machine in the beam store."""
     totals = scheduler.report()
     machines = [_row(vm) for vm in scheduler.machines]
+    for row, name in zip(machines, runs or (), strict=False):
+        row["run"] = name
+    if recordings:
+        for row, end in zip(machines, recordings.ends, strict=True):
+            row["recording"] = str(recordings.folder / row["name"])
+            row |= {"root": end.root, "entries": end.entries} if end else {"root": None, "entries": None}
     report: dict[str, Any] = {
         "engine": engine,
         "processes": processes,
@@ -137,6 +152,10 @@ def print_report(report: dict[str, Any]) -> None:
         paging = report["paging"]
         levels = ", ".join(f"{name} {n['read']:,} read {n['written']:,} written" for name, n in paging["tiers"].items())
         console.print(f"{paging['frames']:,} frames of {paging['page_bytes'] >> 10} KiB; pages: {levels}")
+    if recorded := [row for row in machines if "recording" in row]:
+        open_ends = [row["name"] for row in recorded if row["root"] is None]
+        without = f"; without an end: {', '.join(open_ends)}" if open_ends else ""
+        console.print(f"recorded in {escape(str(Path(recorded[0]['recording']).parent))}, one each{without}")
     if report["is_interrupted"]:
         console.print("interrupted; no instruction was cut short")
 

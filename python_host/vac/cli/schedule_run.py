@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +28,20 @@ _TIER_PAUSE_SECONDS = 0.5
 
 class ScheduleRun:
     """Runs a scheduler with progress and statistics. tier_patience: seconds for which a tier of memory that failed is
-    tried again, anew each time that machines have come further."""
+    tried again, anew each time that machines have come further.
+
+    is_interrupted: by Ctrl-C. is_cut_short: by a second one, which waited for nothing.
+    """
 
     def __init__(
-        self, scheduler: Scheduler, stack: ExitStack, record: Path | None, every: int, tier_patience: float = 0.0
+        self, scheduler: Scheduler, stack: ExitStack, statistics: Path | None, every: int, tier_patience: float = 0.0
     ) -> None:
         self.scheduler = scheduler
-        self.is_interrupted = False
+        self.is_interrupted = self.is_cut_short = False
         self.seconds = 0.0
         self.restarts = 0
         self._stack = stack
-        self._record = record
+        self._statistics = statistics
         self._every = every
         self._tier_patience = tier_patience
         self._tier_failed_at: float | None = None
@@ -62,9 +65,10 @@ class ScheduleRun:
     def go(self, until: int) -> None:
         """Until all have stopped, the clock is there, or Ctrl-C. A machine whose process was killed goes on in another
         one; one that a tier of memory has failed tries again as long as there is patience."""
+        from ..scheduler.errors import QuotaError
         from ..scheduler.quota import StopCause
 
-        samples = io.StringIO() if self._record else None
+        samples = io.StringIO() if self._statistics else None
         began = time.monotonic()
         show = self._shown(until, began)
         deaths = 0
@@ -83,14 +87,15 @@ class ScheduleRun:
                 if not lost and not waiting:
                     break
                 for vm in lost + waiting:
-                    self.scheduler.resume(vm)
+                    with suppress(QuotaError):  # it stands where its quota ends as well
+                        self.scheduler.resume(vm)
             watch(None)
         except KeyboardInterrupt:
-            self.is_interrupted = True
+            self.is_interrupted = self.is_cut_short = True
         finally:
             self.seconds = time.monotonic() - began
-            if self._record and samples:
-                write_whole(self._record, samples.getvalue().encode())
+            if self._statistics and samples:
+                write_whole(self._statistics, samples.getvalue().encode())
 
     def _tried_again(self, has_moved: bool) -> list[VirtualMachine]:
         """Machines that a tier has failed, after a moment; none once patience is over, or after Ctrl-C."""

@@ -28,12 +28,18 @@ class HeldQuota:
 
     All that counts is in the recording: ticks, beams from `first_tick` on (one a tick), and requests as its log has
     them, in slices that end at each multiple of DEFAULT_SLICE_TICKS. For pages in use the host's machine is asked.
+    is_enforced: False where another one stops the host; then it only says what to save.
     """
 
-    def __init__(self, quota: Quota, host: Host, first_tick: int, pager: Pager | None) -> None:
+    def __init__(
+        self, quota: Quota, host: Host, first_tick: int, pager: Pager | None, is_enforced: bool = True
+    ) -> None:  # fmt: skip
         self.quota = quota
         self._host = host
         self._pager = pager
+        self._end: tuple[int, StopCause] | None = None
+        if not is_enforced:
+            return
         ends: list[tuple[int, StopCause]] = []
         if quota.max_ticks is not None:
             ends.append((quota.max_ticks, StopCause.TICKS))

@@ -34,18 +34,27 @@ _REASONS = {StopReason.HALTED: "halted", StopReason.TRAPPED: "trapped", StopReas
 
 class Recorder:
     """Runs a live host and records it, held to the quota that the recording was made with. recording: fresh, or one
-    whose run is continued. memory: what the host's machine holds. pager: that of the host. Raises RecordingError and
-    CheckpointError where the disk refuses; the run stopped then, and what was acknowledged is there."""
+    whose run is continued. memory: what the host's machine holds. pager: that of the host. scheduled_on: the engine
+    under a machine of a scheduler, which must stay there; that one runs it by `advance`, and sees to quotas and waits.
+    Raises RecordingError and CheckpointError where the disk refuses; the run stopped then, and what was acknowledged is
+    there."""
 
-    def __init__(self, recording: Recording, host: Host, memory: MemoryMap, pager: Pager | None = None) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        host: Host,
+        memory: MemoryMap,
+        pager: Pager | None = None,
+        scheduled_on: Machine | None = None,
+    ) -> None:
         self.recording = recording
         self.host = host
         self.log = InputLogFile(recording.log_path, recording.chain)
         self.segments = SegmentFile(recording.segment_path, len(self.log.entries))
         host.input_log = self.log
         # The engine itself can say what was stored to; a machine that is held to a quota cannot.
-        self._capture = MemoryCapture(host.machine, host.memory.residency, memory)
-        self._held = HeldQuota(recording.quota, host, recording.origin.tick, pager)
+        self._capture = MemoryCapture(scheduled_on or host.machine, host.memory.residency, memory)
+        self._held = HeldQuota(recording.quota, host, recording.origin.tick, pager, is_enforced=scheduled_on is None)
         self._cause: StopCause | None = None
         self._size = recording.about.segment_ticks
         self._last_name = (recording.checkpoints.names() or [None])[-1]
@@ -68,28 +77,41 @@ class Recorder:
         """As `Host.run`, but it comes back with the reason TICK also where there is a `cause`. What a machine waits for
         is asked for twice."""
         self._cause, waited_at = None, -1
-        tick = self.tick
         until_tick = self._held.limit(until_tick)
-        if tick >= until_tick:
+        if self.tick >= until_tick:
             return Stop(StopReason.TICK)
         while True:
-            boundary = (tick // self._size + 1) * self._size
             try:
-                stop = self.host.run(min(until_tick, boundary))
+                stop = self.advance(until_tick)
             except QuotaReached as reached:
                 self._cause = reached.cause
                 return Stop(StopReason.TICK)
+            if self.host.waits_for is None:
+                return stop
+            if (tick := self.tick) == waited_at:
+                self._cause = StopCause.PEERS
+                return stop
+            waited_at = tick
+
+    def advance(self, until_tick: int) -> Stop:
+        """As `Host.run`. What is raised where a segment ends leaves the machine there; the segment is kept by the next
+        call."""
+        tick = self.tick
+        if tick % self._size == 0 and tick > self._last_boundary:
+            self._close_segment()
+        while True:
+            boundary = (tick // self._size + 1) * self._size
+            stop = self.host.run(min(until_tick, boundary))
             tick = self.tick
-            if self.host.waits_for:
-                if tick == waited_at:
-                    self._cause = StopCause.PEERS
-                    return stop
-                waited_at = tick
-                continue
             if stop.reason is StopReason.TICK and tick == boundary:
                 self._close_segment()
             if stop.reason is not StopReason.TICK or tick >= until_tick or tick < boundary:
                 return stop
+
+    @property
+    def _last_boundary(self) -> int:
+        segments = self.segments.segments
+        return segments[-1].tick if segments else self.recording.origin.tick
 
     def _close_segment(self) -> None:
         point = self._point()
@@ -124,9 +146,10 @@ class Recorder:
         self._checked = time.process_time()
         return name
 
-    def finish(self, stop: Stop, is_interrupted: bool = False) -> End:
-        """Ends the recording where the machine is now: halted, trapped, at its `cause`, interrupted, or at the limit of
-        the last `run`. One that neither halted nor trapped gets a checkpoint, to go on from."""
+    def finish(self, stop: Stop, is_interrupted: bool = False, cause: StopCause | None = None) -> End:
+        """Ends the recording where the machine is now: halted, trapped, at its `cause` or that which a scheduler says,
+        interrupted, or at the limit of the last `run`. One that neither halted nor trapped gets a checkpoint, to go on
+        from."""
         point = self._point()
         if stop.reason is StopReason.TICK and point.tick > self.recording.origin.tick:
             self.checkpoint(point)
@@ -134,7 +157,7 @@ class Recorder:
         digest = point.state.digest
         reason = _REASONS[stop.reason]
         if stop.reason is StopReason.TICK:
-            cause = self.cause
+            cause = cause or self.cause
             reason = cause.value if cause else "interrupted" if is_interrupted else reason
         end = End(
             point.tick, moment_of(point.state), reason, None if digest is None else f"{digest:016x}",

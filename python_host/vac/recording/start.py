@@ -9,6 +9,7 @@ from typing import Any
 
 from ..checkpoint.memory_map import MemoryMap, key_of
 from ..checkpoint.point import Point
+from ..host.session import Host
 from ..isa.limits import LEAF_BITS, LEAF_BYTES
 from ..machine.protocol import Leaf, Machine
 from ..machine.state import Status
@@ -32,17 +33,30 @@ def start_recording(
 
     Raises RecordingError, CheckpointError, and what `Program.host` raises.
     """
-    host = program.host(create())
+    return record_host(folder, program, program.host(create()), engine, segment_ticks)
+
+
+def record_host(
+    folder: Path,
+    program: Program,
+    host: Host,
+    engine: str,
+    segment_ticks: int = SEGMENT_TICKS,
+    scheduled_on: Machine | None = None,
+) -> Recorder:
+    """A recorder of a host that `program` made and that has not run yet. scheduled_on: as the `Recorder` takes it.
+    Raises RecordingError and CheckpointError."""
     origin = Point(host.machine.state(), MemoryMap.of_segments(host.memory.segments))
     name, content = program.file()
     about = About(program.name, name, "", engine, segment_ticks=segment_ticks, options=program.options)
     recording = Recording.create(folder, about, content, origin)
-    return Recorder(recording, host, origin.memory, program.pager)
+    return Recorder(recording, host, origin.memory, program.pager, scheduled_on)
 
 
 def resume_recording(recording: Recording, program: Program, create: Create) -> Recorder:
     """A recorder that goes on where a recording stopped, held to the quota of the recording, whatever the program's is.
-    As `continue_recording`."""
+    As `continue_recording`; RecordingError as well where the machine ran among others."""
+    program.check_live()
     return continue_recording(recording, lambda machine, log: program.host(machine, log), create, program.pager)
 
 
@@ -60,9 +74,10 @@ def fork_recording(
 
     The new recording begins there; it is whole by itself, and knows its parent. It is held to the quota of `program`,
     which counts beams, requests and pages from there on, and ticks from the first one. patches: memory that is changed
-    first. A moment behind the end of the recording, or of a machine that has stopped, is refused with RecordingError;
-    else as `continue_recording`.
+    first. A moment behind the end of the recording, or of a machine that has stopped or ran among others, is refused
+    with RecordingError; else as `continue_recording`.
     """
+    program.check_live()
     if not recording.origin.point.moment <= moment <= recording.known_tick:
         raise RecordingError(
             f"{recording.folder} goes from tick {recording.origin.tick:,} to {recording.known_tick:,}; {moment:,} is "

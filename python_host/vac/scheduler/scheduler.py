@@ -146,10 +146,12 @@ class Scheduler:
 
     def move(self, vm: VirtualMachine, executor: Executor) -> None:
         """The machine goes on elsewhere, from the very tick. Raises MachineError when it does not fit there, and
-        SchedulerError when its beams would be kept on one side only; it stays where it is then."""
+        SchedulerError when its beams would be kept on one side only, or it is recorded; it stays where it is then."""
         self._check_open()
         if executor.keeps_beams != vm.keeps_beams:
             raise SchedulerError(f"{vm.name} cannot move: beams are kept on one side only")
+        if vm.drive != vm.host.run:
+            raise SchedulerError(f"{vm.name} cannot move: it is recorded, which counts on its engine")
         lane = self._lanes.lane_of(vm) if vm in self._lanes else None
         if lane and lane.running is vm:
             self._wait_for(lane)

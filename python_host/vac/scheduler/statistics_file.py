@@ -90,7 +90,7 @@ def read_statistics(path: Path) -> Statistics:
         machines = [str(name) for name in head["machines"]]
         samples = [_sample(line, len(machines)) for line in lines[1:-1]]
     except (ValueError, KeyError, TypeError) as error:
-        raise StatisticsError(f"{path} holds no statistics that `vac schedule --record` wrote: {error}") from error
+        raise StatisticsError(f"{path} holds no statistics that `vac schedule --statistics` wrote: {error}") from error
     return Statistics(machines, samples)
 
 

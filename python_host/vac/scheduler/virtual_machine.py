@@ -25,7 +25,10 @@ _CAUSES = {StopReason.HALTED: StopCause.HALTED, StopReason.TRAPPED: StopCause.TR
 
 class VirtualMachine:
     """Made by `Scheduler.add`. host: for its console, payloads, memory and input log. error: what a machine with the
-    cause PAGING, WORKER, LINK or FAILED met. account: what it got so far. weight: now, in units of `weight.ONE`."""
+    cause PAGING, WORKER, LINK or FAILED met. account: what it got so far. weight: now, in units of `weight.ONE`.
+    drive: takes the host up to a tick; `Host.run`, or a recorder's in its place, which no engine in a worker process
+    can stand under. counts_beams: whether `max_beams` holds; where they are kept, unless said otherwise. on_beams: gets
+    the beams after each slice; None: they are kept until `take_beams`."""
 
     def __init__(
         self,
@@ -49,7 +52,9 @@ class VirtualMachine:
         self.paged = host.memory.paged
         self._pager = pager
         self._keeps_beams = keeps_beams
-        self._on_beams = on_beams
+        self.drive: Callable[[int], Stop] = host.run
+        self.on_beams = on_beams
+        self.counts_beams = keeps_beams
         self._beams: list[bytes] = []
         self._beam_count = 0
         self._tick = machine.state().tick
@@ -96,7 +101,7 @@ class VirtualMachine:
             return StopCause.DEADLINE
         if quota.max_ticks is not None and self.account.ticks >= quota.max_ticks:
             return StopCause.TICKS
-        if quota.max_beams is not None and self._keeps_beams and self._beam_count >= quota.max_beams:
+        if quota.max_beams is not None and self.counts_beams and self._beam_count >= quota.max_beams:
             return StopCause.BEAMS
         return None
 
@@ -112,7 +117,7 @@ class VirtualMachine:
             limits.append(self.quota.deadline - clock)
         if self.quota.max_ticks is not None:
             limits.append(self.quota.max_ticks - self.account.ticks)
-        if self.quota.max_beams is not None and self._keeps_beams:
+        if self.quota.max_beams is not None and self.counts_beams:
             limits.append(self.quota.max_beams - self._beam_count)
         self._until = self._tick + min(limits)
         self.count_requests()
@@ -138,7 +143,7 @@ class VirtualMachine:
         try:
             if self.remote:
                 self.remote.blocks = False
-            cause = _CAUSES[self.host.run(self._until).reason]
+            cause = _CAUSES[self.drive(self._until).reason]
         except SliceUnderway:
             return False
         except QuotaReached as reached:
@@ -202,12 +207,12 @@ class VirtualMachine:
         if not self._keeps_beams:
             return
         beams = self.machine.drain_beams()
-        if self._on_beams is None:
+        if self.on_beams is None:
             self._beams.append(beams)
             return
         self._beam_count = 0
         if beams:
-            self._on_beams(beams)
+            self.on_beams(beams)
 
     def check_stop(self, stop: Stop) -> None:
         """Raises QuotaReached where a quota forbids what the machine asks its host for."""
