@@ -147,6 +147,7 @@ again:
 strike:
         {access}
         add3    pointer, {order}
+        {behind}
         bltu    pointer, limit, strike
         djnz    runs, again
         djnz    phases, second
@@ -165,6 +166,13 @@ PLACES = st.one_of(
     st.integers(8180, 8200),
     st.sampled_from((0xFFF, 0x1000, 0x0FFFFFFF, 0x10000000, 0x10000004, 0xFFFFFFFF)),
 )
+ACCESSES = (
+    "st8 pointer, value",
+    "st16 pointer, value",
+    "st32 pointer, value",
+    "ld8u value, pointer",
+    "ld32 value, pointer",
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -172,17 +180,19 @@ PLACES = st.one_of(
     start=PLACES,
     stride=st.one_of(st.integers(0, 40), st.sampled_from((256, 4096, 0x0FFFFFFF, 0x10000000, 0x7FFFFFFF, 0xFFFFFFFC))),
     limit=PLACES,
-    access=st.sampled_from(("st8 {}", "st16 {}", "st32 {}", "ld8u {}", "ld32 {}")),
+    access=st.sampled_from(ACCESSES),
+    behind=st.one_of(st.none(), st.sampled_from(ACCESSES)),
     is_swapped=st.booleans(),
     trace=st.sampled_from(TRACES),
 )
 def test_a_pointer_that_moves_by_a_local_up_to_a_limit(
-    start: int, stride: int, limit: int, access: str, is_swapped: bool, trace: Trace
+    start: int, stride: int, limit: int, access: str, behind: str | None, is_swapped: bool, trace: Trace
 ) -> None:
     """Such loops are compiled without a check of each access: where they leave the window, wrap or never end, all the
     same has to happen."""
     source = STRIDES.format(
-        access=access.format("pointer, value" if access.startswith("st") else "value, pointer"),
+        access=access,
+        behind=behind or "nop",
         order="stride, pointer" if is_swapped else "pointer, stride",
     )
     machine, reference = JitMachine(trace, policy=EAGER), GoldenMachine()

@@ -45,13 +45,24 @@ def key_of(region: Region, traced: bool) -> str:
     return key.hexdigest()
 
 
+_MOST_TEXT = 200_000
+"""Characters of LLVM text. It cannot be interrupted while it compiles, and what a clock bounds would hang on what else the
+computer does."""
+
+
+class RegionTooLarge(Exception):
+    """Compiling this would take too long."""
+
+
 def compile_region(region: Region, traced: bool) -> Compiled:
-    """The region's code. Raises CompilerMissing."""
+    """The region's code. Raises CompilerMissing or RegionTooLarge."""
     key = key_of(region, traced)
     found = _compiled.get(key)
     if found:
         return found
     module = module_of(region, layout(), traced)
+    if len(module.text) > _MOST_TEXT:
+        raise RegionTooLarge(f"{len(module.text)} characters of LLVM text, {_MOST_TEXT} are possible")
     code = backend.kept(key)
     if code is None:
         code = backend.compile_text(module.text)

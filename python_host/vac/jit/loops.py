@@ -6,7 +6,7 @@ stays inside its window's extent and for which the ticks last. So many rounds ru
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..isa.alu import AluFunction, Condition
 from ..isa.encoding import FieldKind
@@ -17,6 +17,8 @@ from .operands import locals_written, result_local, source_locals
 from .region import Step
 
 _FARTHEST_STRIDE = 1 << 16
+_MOST_LOOPS = 8
+"""LLVM's time grows faster than the number of loops in a function."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Pointer:
     """A local through which a loop loads, or stores.
 
     stride: bytes that it moves upwards in a round, at most; 0 where `bound` says how it moves. lowest, end: bytes from
-    it that its accesses cover. size: the largest access, to which it has to be aligned.
+    it that its accesses cover. size: the largest access, to which it has to be aligned. accesses: their pcs; others
+    through the same local, such as those behind the step that moves it, are checked.
     """
 
     local: int
@@ -45,6 +48,7 @@ class Pointer:
     end: int
     size: int
     bound: Bound | None = None
+    accesses: set[int] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -56,6 +60,7 @@ class Pointer:
         access, low = step.instruction.row.access, displacement(step)
         return (
             access is not None
+            and step.instruction.pc in self.accesses
             and self.stride % access.size == 0
             and self.lowest <= low
             and low + access.size <= self.end
@@ -78,18 +83,18 @@ class Loop:
 
 
 def loops_of(blocks: Blocks) -> dict[int, Loop]:
-    """The loops that have a second version, by head."""
+    """The loops that have a second version, by head: the first few of a function."""
     found: dict[int, Loop] = {}
     ways_in: dict[int, set[int]] = {start: set() for start in blocks.reached}
     for start in blocks.reached:
         for way in blocks.successors(blocks.by_start[start]):
             ways_in[way].add(start)
-    for head in blocks.heads:
+    for head in sorted(blocks.heads):
         body = _body(blocks, head, ways_in)
         if body and not (body - {head}) & blocks.heads:
             steps = [step for start in sorted(body) for step in blocks.by_start[start].steps]
             pointers = _pointers(steps, is_straight=len(body) == 1)
-            if pointers:
+            if pointers and len(found) < _MOST_LOOPS:
                 found[head] = Loop(head, frozenset(body), pointers)
     return found
 
@@ -132,6 +137,7 @@ def _pointers(steps: list[Step], is_straight: bool) -> dict[tuple[int, bool], Po
         known.lowest = min(known.lowest, low)
         known.end = max(known.end, low + access.size)
         known.size = max(known.size, access.size)
+        known.accesses.add(step.instruction.pc)
     return found
 
 

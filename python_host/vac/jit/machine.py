@@ -14,9 +14,9 @@ from ..isa.limits import CODE_SLOT, DATA_STACK_CELLS
 from ..machine.protocol import MachineError, Stop, StopReason
 from ..machine.state import State
 from .backend import require_compiler
-from .compilation import compile_region
+from .compilation import RegionTooLarge, compile_region
 from .heat import Entry, Heat
-from .region import Code, FunctionKey, find_region
+from .region import MOST_INSTRUCTIONS, Code, FunctionKey, find_region
 
 _TELLING_SPAN = 1 << 10
 """Ticks in which compiled code that is entered at all has run."""
@@ -150,14 +150,20 @@ class JitMachine(FastMachine):
 
     def _compile(self, code: Code, entry: Entry) -> None:
         key = entry.key
-        region = find_region(code, key.entry, key.frame, entry.end)
-        root = region.functions[region.root]
-        if key.entry not in root.steps or root.steps[key.entry].is_left:
-            self._refused.add(key)
-            return
-        if entry.is_outermost and key not in self._variable:
-            region.constants = self._locals_now(key.frame)
-        found = compile_region(region, self.trace is not Trace.NOTHING)
+        most = MOST_INSTRUCTIONS
+        while True:
+            region = find_region(code, key.entry, key.frame, entry.end, most)
+            root = region.functions[region.root]
+            if key.entry not in root.steps or root.steps[key.entry].is_left:
+                self._refused.add(key)
+                return
+            if entry.is_outermost and key not in self._variable:
+                region.constants = self._locals_now(key.frame)
+            try:
+                found = compile_region(region, self.trace is not Trace.NOTHING)
+                break
+            except RegionTooLarge:
+                most = region.instructions // 2
         leaves = (c.c_uint32 * len(region.leaves))(*region.leaves)
         raw = abi.CCompiled(found.address, key.entry, key.frame, found.needs, found.room, found.least, 0)
         error = self._library.vac_add_compiled(self._handle, c.byref(raw), leaves, len(region.leaves))

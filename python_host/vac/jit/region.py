@@ -19,7 +19,7 @@ from ..isa.instruction import Unit
 from ..isa.limits import DATA_STACK_CELLS, LEAF_BITS, LEAF_BYTES
 
 MOST_INSTRUCTIONS = 1200
-"""Of a region with all its functions: bounds the time that compiling takes."""
+"""Of a region with all its functions."""
 
 _INTERPRETED = frozenset(
     {Unit.DEVICE_IN, Unit.DEVICE_OUT, Unit.SYSTEM_CALL, Unit.HALT, Unit.WINDOW_NARROW, Unit.WINDOW_RESTRICT,
@@ -128,19 +128,20 @@ class Region:
         return None if found is None or found.returns_differ or not found.steps else found
 
 
-def find_region(code: Code, entry: int, frame: int, end: int | None = None) -> Region:
-    """Everything that control reaches from `entry` in a frame of so many locals.
+def find_region(code: Code, entry: int, frame: int, end: int | None = None, most: int = MOST_INSTRUCTIONS) -> Region:
+    """Everything that control reaches from `entry` in a frame of so many locals, as far as `most` instructions go.
 
     end: the region's own part, but not the functions that it calls, lies between entry and here: a loop by itself.
     """
-    return _Search(code, FunctionKey(entry, frame), end).run()
+    return _Search(code, FunctionKey(entry, frame), end, most).run()
 
 
 class _Search:
-    def __init__(self, code: Code, root: FunctionKey, end: int | None) -> None:
+    def __init__(self, code: Code, root: FunctionKey, end: int | None, most: int) -> None:
         self._code = code
         self._root = root
         self._end = end
+        self._most = most
         self._functions = {root: Function(root)}
         self._open: deque[tuple[FunctionKey, int, int]] = deque([(root, root.entry, 0)])
         self._count = 0
@@ -158,7 +159,7 @@ class _Search:
         function = self._functions[key]
         if pc in function.steps:  # with another depth, the region ends on the way there
             return
-        if self._count >= MOST_INSTRUCTIONS or abs(depth) > DATA_STACK_CELLS:
+        if self._count >= self._most or abs(depth) > DATA_STACK_CELLS:
             return
         if self._end is not None and key == self._root and not self._root.entry <= pc < self._end:
             return
