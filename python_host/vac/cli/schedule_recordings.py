@@ -7,6 +7,7 @@ answer does. So each recording is whole by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,8 +72,9 @@ class ScheduledRecordings:
 
     def close(self) -> None:
         """Lets go of the files; what has no end stays without one."""
-        for _, recorder in self._recorders:
-            recorder.close()
+        with ExitStack() as stack:  # one that fails holds up no other
+            for _, recorder in self._recorders:
+                stack.callback(recorder.close)
 
     @property
     def ends(self) -> list[End | None]:
