@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from vac.assembler.assemble import assemble
+from vac.image.image import Image
 
 VAC = [sys.executable, "-c", "from vac.cli import main; main()", "run"]
 UPPERCASE = """
@@ -180,3 +181,40 @@ def test_a_long_run_shows_its_speed_on_a_terminal(tmp_path: Path) -> None:
             pass
     os.close(leader)
     assert b" M ticks/s" in shown and b"interrupted" in shown
+
+
+FULL = Path("/dev/full")
+"""Takes nothing, as a disk that is full."""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("command", ["run", "record", "disasm"])
+def test_output_that_cannot_be_written(command: str, tmp_path: Path) -> None:
+    image = tmp_path / "hello.vacimg"
+    assemble("lit 65\nout 0\nhalt\n").save(image)
+    more = ["-o", str(tmp_path / "recording")] if command == "record" else []
+    with FULL.open("wb") as full:
+        done = subprocess.run([*VAC[:-1], command, str(image), *more], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "cannot write standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_output_into_a_pipe_leaves_the_pipe(tmp_path: Path) -> None:
+    source, pipe = tmp_path / "hello.vasm", tmp_path / "pipe"
+    source.write_text("halt\n")
+    os.mkfifo(pipe)
+    asm = subprocess.Popen([*VAC[:-1], "asm", str(source), "-o", str(pipe)])
+    content = pipe.read_bytes()
+    assert asm.wait() == 0 and pipe.is_fifo()
+    assert Image.from_bytes(content).code == assemble("halt\n").code
+
+
+def test_a_run_without_a_compiler_says_who_serves(tmp_path: Path) -> None:
+    source = tmp_path / "hello.vasm"
+    source.write_text("halt\n")
+    nowhere = os.environ | {"PATH": str(tmp_path), "CC": ""}
+    for command in (["run", str(source), "--json"], ["schedule", str(source), "--json"]):
+        done = subprocess.run([*VAC[:-1], *command, "--engine", "fast"], env=nowhere, capture_output=True, text=True)
+        report = json.loads((done.stderr if command[0] == "run" else done.stdout).splitlines()[-1])
+        assert report["engine"] == "golden", done.stderr

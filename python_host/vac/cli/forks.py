@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..engines.registry import ENGINES
+from .console_output import ConsoleOutput
 from .export_policy import export_gate, tell_withheld
 from .failure import fail, written_whole
 from .package_options import QuotaWords, changed_quota
 from .paging_options import Frames, PageSize, Prefetch, Tiers
 from .progress import progress
-from .record import NEVER, exit_code, in_words, machine_of, open_input, paged, recording_errors, run_recorder, write_out
+from .record import NEVER, exit_code, in_words, machine_of, open_input, paged, recording_errors, run_recorder
 from .redaction import read_redactor, tell_report
 
 if TYPE_CHECKING:
@@ -51,16 +52,17 @@ def fork(
     from ..recording.recording import Recording
     from ..recording.start import fork_recording
 
-    patches = [_patch(text) for text in patch or []]
+    patches, console = [_patch(text) for text in patch or []], ConsoleOutput()
     with recording_errors(), open_input(input_file) as source, paged(frames, page_size, tiers, prefetch) as pager:
         parent = Recording(recording)
         given = Program.from_recording(parent)
-        given.source, given.sink, given.pager = source, write_out, pager
+        given.source, given.sink, given.pager = source, console, pager
         given.storage = storage or given.storage
         given.quota = changed_quota(quota or [], asdict(given.limits))
         recorder = fork_recording(parent, at, output, given, lambda: machine_of(engine), patches, name)
         report = run_recorder(recorder, ticks)
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
+    console.check()
     raise typer.Exit(exit_code(report["reason"]))
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..engines.registry import ENGINES, EngineError, create_machine
+from ..engines.registry import ENGINES, EngineError, create_machine, serving_engine
 from ..machine.protocol import Machine
+from .console_output import ConsoleOutput
 from .denials import denials_in_words
 from .failure import fail
 from .package_options import QuotaWords, run_quota
@@ -75,20 +76,22 @@ def record(
         fail("name a program and -o RUN, or --resume RUN")
     if resume and quota:
         fail("a recording is held to the quotas it was made with; vac fork has --quota, for another future")
+    console = ConsoleOutput()
     with recording_errors(), open_input(input_file) as source, paged(frames, page_size, tiers, prefetch) as pager:
         if resume:
             recording = Recording(resume)
             given = Program.from_recording(recording)
-            given.source, given.sink, given.pager = source, write_out, pager
+            given.source, given.sink, given.pager = source, console, pager
             given.storage = storage or given.storage
             recorder = resume_recording(recording, given, lambda: machine_of(engine))
         else:
             assert program and output
             given = _given(program, seed, storage, quota or [])
-            given.source, given.sink, given.pager = source, write_out, pager
-            recorder = start_recording(output, given, lambda: machine_of(engine), engine, 1 << segment)
+            given.source, given.sink, given.pager = source, console, pager
+            recorder = start_recording(output, given, lambda: machine_of(engine), serving_engine(engine), 1 << segment)
         report = run_recorder(recorder, ticks)
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
+    console.check()
     raise typer.Exit(exit_code(report["reason"]))
 
 

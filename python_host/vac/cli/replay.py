@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..engines.registry import ENGINES
+from .failure import fail
 from .progress import progress
 from .record import machine_of, recording_errors, write_out
 
@@ -18,6 +19,9 @@ def replay(
     recording: Annotated[Path, typer.Argument(help="Folder that `vac record` made.", metavar="RUN")],
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
     output: Annotated[bool, typer.Option("--output", help="Console output again, on standard output.")] = False,
+    beam_root: Annotated[
+        bool, typer.Option("--beam-root", help="Report the root of a BLAKE3 tree over all beams, which names them.")
+    ] = False,
     stop_at: Annotated[
         list[str] | None, typer.Option(help="Stop where this holds; see below.", metavar="CONDITION")
     ] = None,
@@ -40,23 +44,30 @@ def replay(
     with recording_errors():
         opened = Recording(recording)
         if stop_at or snapshot_at or info_at:
+            if beam_root:
+                fail("--beam-root is of the whole run: leave out the conditions")
             from .stops import visit
 
             visit(opened, engine, stop_at or [], snapshot_at or [], info_at or [], as_json)
             return
-        report = _replayed(opened, engine, output)
+        report = _replayed(opened, engine, output, beam_root)
     typer.echo(json.dumps(report) if as_json else _in_words(report), err=True)
 
 
-def _replayed(recording: Any, engine: str, output: bool) -> dict[str, Any]:
+def _replayed(recording: Any, engine: str, output: bool, beam_root: bool) -> dict[str, Any]:
+    from ..commitment.beam_tree import BeamTree
     from ..recording.replay import replay as run_again
 
-    began = time.monotonic()
+    began, tree = time.monotonic(), BeamTree()
     with progress("ticks", recording.known_tick) as show:
         found = run_again(
-            recording, machine_of(engine), lambda tick, last: show(tick), write_out if output else None
-        )  # fmt: skip
-    return {
+            recording,
+            machine_of(engine, keeps_beams=beam_root),
+            lambda tick, last: show(tick),
+            write_out if output else None,
+            tree.append if beam_root else None,
+        )
+    report = {
         "recording": str(recording.folder),
         "engine": engine,
         "ticks": found.ticks,
@@ -66,12 +77,14 @@ def _replayed(recording: Any, engine: str, output: bool) -> dict[str, Any]:
         "root": found.root.hex(),
         "seconds": round(time.monotonic() - began, 3),
     }
+    return report | {"beam_root": tree.root().hex()} if beam_root else report
 
 
 def _in_words(report: dict[str, Any]) -> str:
     end = "and its end" if report["is_end_checked"] else "(it says no end)"
+    beams = f"\nbeams   {report['beam_root']}" if "beam_root" in report else ""
     return (
         f"{report['recording']}: as recorded on {report['engine']}, {report['segments']:,} segments {end}: "
         f"{report['ticks']:,} ticks in {report['seconds']:.3f} s\n"
-        f"digest  {report['digest'] or 'not computed'}\nroot    {report['root']}"
+        f"digest  {report['digest'] or 'not computed'}\nroot    {report['root']}{beams}"
     )

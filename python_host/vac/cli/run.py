@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +15,7 @@ from ..assembler.diagnostics import AssemblyErrors
 from ..devices.console import Console
 from ..devices.registry import DeviceContext
 from ..devices.storage import Storage
-from ..engines.registry import ENGINES, EngineError, create_machine
-from ..golden.model import GoldenMachine
+from ..engines.registry import ENGINES, EngineError, create_machine, serving_engine
 from ..host.input_log import InputLog, InputLogError, ReplayError
 from ..host.session import Host
 from ..image.image import MAGIC, Image
@@ -28,6 +26,7 @@ from ..memory.errors import PagingError
 from ..scheduler.guarded_machine import GuardedMachine
 from ..virtual_cpu.translation import SUFFIX as VIRTUAL_CPU_SUFFIX
 from ..virtual_cpu.translation import translate
+from .console_output import ConsoleOutput
 from .failure import fail, load_image, write_whole
 from .package_file import is_package, open_package, package_host
 from .package_options import QuotaClass, QuotaWords, run_quota
@@ -138,7 +137,7 @@ def run(
     image, assembly = (package.image, None) if package else load_program(program)
     log = _input_log(replay) if replay else None
     limits = run_quota(quota or [], package)
-    is_stopped = False
+    is_stopped, output = False, ConsoleOutput()
     with ExitStack() as files:
         source = files.enter_context(_open(input_file) if input_file else _standard_input())
         held = files.enter_context(_open(storage)) if storage else None
@@ -154,12 +153,12 @@ def run(
         try:
             if package:
                 named = {"storage": (held, False)} if held else {}
-                context = DeviceContext(console_source=source, console_sink=_write_out, files=named)
+                context = DeviceContext(console_source=source, console_sink=output, files=named)
                 host = package_host(
                     package, guarded, context=context, seed=seed, replay=log, pager=pager, quota_class=quota_class
                 )
             else:
-                console, bytes_of = Console(source, _write_out), Storage(held) if held else None
+                console, bytes_of = Console(source, output), Storage(held) if held else None
                 host = Host(
                     guarded, image, console=console, storage=bytes_of, seed=seed or 0, replay=log, pager=pager
                 )  # fmt: skip
@@ -192,9 +191,9 @@ def run(
         write_whole(record, host.input_log.to_text().encode())
     if is_stopped:
         raise typer.Exit(TICK_LIMIT)
-    serving = "golden" if isinstance(machine, GoldenMachine) else engine  # where there is no C compiler
-    report = run_report(session, serving, program, assembly, kept)
+    report = run_report(session, serving_engine(engine), program, assembly, kept)
     typer.echo(json.dumps(report) if as_json else in_words(report), err=True)
+    output.check()
     raise typer.Exit(exit_code(session))
 
 
@@ -239,9 +238,3 @@ def _open(path: Path) -> io.BufferedReader:
 
 def _standard_input() -> io.BufferedReader:
     return open(0, "rb", closefd=False)
-
-
-def _write_out(data: bytes) -> None:
-    """Straight to standard output: a person at the console sees every byte at once."""
-    while data:
-        data = data[os.write(1, data) :]

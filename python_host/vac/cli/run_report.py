@@ -38,6 +38,7 @@ def run_report(
         "engine": engine,
         "status": status,
         "ticks": state.tick,
+        "first_tick": session.first_tick,
         "pc": state.pc,
         "stack": state.data_stack,
         "digest": None if state.digest is None else f"{state.digest:016x}",
@@ -76,7 +77,7 @@ def in_words(report: dict[str, Any]) -> str:
             status += f" ({report['source']})"
     elif status not in ("halted", "tick limit reached"):
         status += f" before pc {report['pc']:#x}; no instruction was cut short"
-    speed = f", {rate(ticks / seconds)}" if seconds >= 0.1 else ""
+    speed = f", {rate((ticks - report['first_tick']) / seconds)}" if seconds >= 0.1 else ""
     sqi = ", ".join(f"{name} {value / FULL:.3f}" for name, value in report["sqi"].items())
     lines = [f"{report['program']}: {status}", f"ticks   {ticks:,} in {seconds:.3f} s on {report['engine']}{speed}"]
     if report["stack"]:

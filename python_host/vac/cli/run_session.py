@@ -40,8 +40,8 @@ class RunSession:
     """host: on `machine`. limit: tick to stop at. quota: `max_beams` counts the beams of this run that go to
     `on_beams`; for `max_io_per_slice` a slice ends at each multiple of DEFAULT_SLICE_TICKS.
 
-    cause: why it stopped; None at the limit, and when it was interrupted. error: what went wrong, where the cause is
-    no other. seconds: of the run.
+    first_tick: that it began at. cause: why it stopped; None at the limit, and when it was interrupted. error: what
+    went wrong, where the cause is no other. seconds: of the run.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class RunSession:
         self.host = host
         self.is_interrupted = False
         self.seconds = 0.0
+        self.first_tick = 0
         self._limit = limit
         self._quota = quota
         self._machine = machine
@@ -85,7 +86,7 @@ class RunSession:
         previous = signal.signal(signal.SIGINT, self._interrupt)
         try:
             self._vm.stand()
-            self._ticks_before = self._vm.account.ticks
+            self._ticks_before = self.first_tick = self._vm.account.ticks
             self._run_slices(started)
         except _Interrupted:
             self.is_interrupted = True
@@ -181,7 +182,7 @@ class RunSession:
     def _show(self, tick: int, seconds: float) -> None:
         if sys.stderr.isatty() and seconds > self._shown:
             self._shown = seconds + _PROGRESS_SECONDS
-            sys.stderr.write(f"\r\x1b[K{tick:,} ticks, {rate(tick / seconds)}")
+            sys.stderr.write(f"\r\x1b[K{tick:,} ticks, {rate((tick - self.first_tick) / seconds)}")
             sys.stderr.flush()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..engines.registry import ENGINES, EngineError
+from ..engines.registry import ENGINES, EngineError, serving_engine
 from ..link.serial_port import DEFAULT_BAUD
 from .failure import fail, write_whole
 from .package_options import QuotaClass, quota_of
@@ -139,7 +139,7 @@ def schedule(
                 end_of_beams()
             if recordings and not run.is_cut_short:
                 recordings.finish(run.is_interrupted)
-        report = schedule_report(scheduler, run, engine, processes, recordings, runs if kept else None)
+        report = schedule_report(scheduler, run, serving_engine(engine), processes, recordings, runs if kept else None)
     if output:
         _write_consoles(output, machines)
     if as_json:

@@ -77,6 +77,19 @@ ENGINES: dict[str, Engine] = {
 }
 
 
+def serving_engine(name: str) -> str:
+    """The engine that `create_machine` gives for this name: `golden` where `fast` has no C compiler."""
+    if name != "fast":
+        return name
+    from ..fast.compiler import EngineBuildError, library_path
+
+    try:
+        library_path()
+    except EngineBuildError:
+        return "golden"
+    return name
+
+
 def create_machine(
     name: str,
     keeps_beams: bool = True,

@@ -46,7 +46,7 @@ def key_of(region: Region, traced: bool) -> str:
 
 
 _MOST_TEXT = 200_000
-"""Characters of LLVM text. It cannot be interrupted while it compiles, and what a clock bounds would hang on what else the
+"""Characters of LLVM text. It cannot be interrupted while it compiles; a clock as bound would hang on what else the
 computer does."""
 
 

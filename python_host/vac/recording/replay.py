@@ -16,6 +16,9 @@ from .recording import Recording
 from .request import call_name, is_console_data, let_out
 from .segments import Segment
 
+_BEAM_SPAN = 1 << 18
+"""Ticks between two times at which beams are taken: 4 MiB of them."""
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -34,9 +37,11 @@ def replay(
     machine: Machine,
     on_progress: Callable[[int, int], object] = lambda tick, last: None,
     on_output: Callable[[bytes], object] | None = None,
+    on_beams: Callable[[bytes], object] | None = None,
 ) -> Replayed:
     """Runs the recording from its origin on a fresh machine. on_progress: gets the tick and the last one at each
-    segment. on_output: gets what the program wrote to the console.
+    segment. on_output: gets what the program wrote to the console. on_beams: gets the records of the beams, in order,
+    of a machine that keeps them.
 
     Raises ReplayMismatch at the first segment whose digest, log or state root is another than was recorded, ReplayError
     where the run asks for something else, RecordingError and CheckpointError where the recording is damaged.
@@ -48,8 +53,9 @@ def replay(
         playback.on_event = output.take
     chain, position, reason = recording.chain, 0, StopReason.TICK
     last, before = recording.known_tick, origin.tick
+    run = _draining(playback, origin.tick, on_beams) if on_beams else playback.run
     for count, segment in enumerate(recording.segments):
-        reason = playback.run(segment.tick)
+        reason = run(segment.tick)
         point = playback.capture()
         for entry in recording.entries[position : point.position]:
             chain = chained(chain, entry)
@@ -65,15 +71,31 @@ def replay(
         before = segment.tick
         on_progress(segment.tick, last)
     end = recording.about.end
-    reason = playback.run(
-        end.moment if end else last + (bool(recording.entries) and last == recording.entries[-1].tick)
-    )
+    reason = run(end.moment if end else last + (bool(recording.entries) and last == recording.entries[-1].tick))
     point = playback.capture()
     if end:
         _check_end(recording, point, before)
     return Replayed(
         len(recording.segments), point.tick, reason, point.root(), point.state.digest, end is not None
     )  # fmt: skip
+
+
+def _draining(playback: Playback, tick: int, take: Callable[[bytes], object]) -> Callable[[int], StopReason]:
+    """Runs as `playback` does, in spans whose beams it hands on. tick: where it stands."""
+    stands = tick
+
+    def run(until: int) -> StopReason:
+        nonlocal stands
+        reason = StopReason.TICK
+        for end in (*range(stands + _BEAM_SPAN, until, _BEAM_SPAN), until):
+            reason = playback.run(end)
+            take(playback.machine.drain_beams())
+            if reason is not StopReason.TICK:
+                break
+        stands = until
+        return reason
+
+    return run
 
 
 def _difference(found: Segment, recorded: Segment) -> str:
