@@ -48,9 +48,10 @@ verify: setup  ## long campaigns: random programs, paging over S3, scheduling, f
 	$(PY) -m vac.campaigns.scheduling
 	$(PY) -m vac.campaigns.fuzz --seconds 30
 	$(PY) -m vac_sim.link_campaign --frames $(FRAMES)
+	$(PY) -m benchmarks.campaigns
 	$(PY) -m vac_hdl.reproduce --board "$(BOARD)"
 
-bench: setup  ## measure cycles, area, Fmax and speed next to peer cores  [ARGS=--place]
+bench: setup  ## measure cycles, area, Fmax and speed next to peers  [ARGS=--no-place]
 	@$(PIP) install "$$(grep -o 'pywasm3==[0-9.]*' pyproject.toml)" 2>/dev/null || echo "make: wasm3 could not be compiled: it is left out"
 	$(PY) -m benchmarks.run $(ARGS)
 

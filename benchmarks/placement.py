@@ -1,8 +1,8 @@
 """Area and Fmax of the core and its peers by one flow, each with its memory: `python -m benchmarks.placement`.
 
 The pipelined core and the peers are placed on an ECP5-25F with 8 KiB, the compact core and the peers on an iCE40 UP5K.
-Some half an hour. With cycles per RV instruction as `python -m benchmarks.cores` last counted them, the time that one
-takes for equal work follows.
+It takes a quarter of an hour. The time that one takes for equal work follows with cycles per RV instruction as
+`python -m benchmarks.cores` last counted them.
 """
 
 from __future__ import annotations

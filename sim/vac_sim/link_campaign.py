@@ -12,11 +12,13 @@ import sys
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from vac.isa.link import LinkStatus
 from vac.link.frame import FrameDecoder
 from vac.link.session import LinkError, LinkSession, Transport
 
+from .bench.job import write_json
 from .line_faults import FaultyLine
 from .link_model import BUDGET_ADDRESS, STARTED, LinkModel
 
@@ -198,6 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--frames", type=int, default=1_000_000, help="frames to send and receive")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0.1, help="share of the pieces that are damaged")
+    parser.add_argument("--output", type=Path, default=Path("build/campaigns"), help="folder of the report")
     options = parser.parse_args(arguments)
     campaign = LinkCampaign(options.seed, options.rate)
     started = shown = time.monotonic()
@@ -211,10 +214,24 @@ def main(arguments: list[str] | None = None) -> int:
     except (LinkBroken, LinkError) as error:
         print(f"link campaign: {error}", file=sys.stderr)
         return 1
+    seconds = time.monotonic() - started
+    options.output.mkdir(parents=True, exist_ok=True)
+    counts = {
+        "seed": options.seed,
+        "rate": options.rate,
+        "frames": campaign.frames,
+        "requests": campaign.requests,
+        "sent_again": campaign.retries,
+        "sessions": campaign.sessions,
+        "cycles": campaign.cycles,
+        "faults": dict(sorted(campaign.line.faults.items())),
+        "seconds": round(seconds),
+    }
+    write_json(options.output / "link.json", counts)
     faults = ", ".join(f"{name} {count:,}" for name, count in sorted(campaign.line.faults.items()))
     print(
         f"link campaign: {campaign.frames:,} frames, {campaign.requests:,} requests, {campaign.retries:,} sent again, "
-        f"{campaign.sessions:,} sessions, {campaign.cycles:,} cycles in {time.monotonic() - started:.0f} s; "
+        f"{campaign.sessions:,} sessions, {campaign.cycles:,} cycles in {seconds:.0f} s; "
         f"every request took effect once and in order\nfaults: {faults}"
     )
     return 0

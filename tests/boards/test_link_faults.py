@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +29,9 @@ def test_every_request_takes_effect_once_and_in_order(seed: int, rate: float, pu
 
 
 @pytest.mark.rtl
-def test_the_campaign_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--frames", "2000", "--seed", "9"]) == 0
+def test_the_campaign_from_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["--frames", "2000", "--seed", "9", "--output", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "link.json").read_text())["frames"] >= 2000
     assert "every request took effect once and in order" in capsys.readouterr().out
 
 

@@ -19,6 +19,7 @@ from tests.disks import mounted, remount
 from typer.testing import CliRunner
 
 from vac.cli import app, main
+from vac.commitment.beam_tree import beam_root
 from vac.recording.bundle import export_recording
 from vac.recording.recording import Recording
 
@@ -85,6 +86,12 @@ def test_a_run_is_recorded_replayed_compared_and_carried_about(folder: Path) -> 
     done = vac(folder, "replay", "one", "--engine", "golden", "--output", "--json")
     assert (done.returncode, done.stdout) == (0, b"HELLO")
     assert json.loads(done.stderr)["root"] == report["root"]
+    roots = set[str]()
+    for engine in ("golden", "fast", "jit"):
+        done = vac(folder, "replay", "one", "--engine", engine, "--beam-root", "--json")
+        roots.add(json.loads(done.stderr)["beam_root"])
+    assert vac(folder, "run", "echo.vasm", "--beams", "beams", text=b"hello").returncode == 0
+    assert roots == {beam_root((folder / "beams").read_bytes()).hex()}
     assert vac(folder, "record", "echo.vasm", "-o", "two", text=b"help!").returncode == 0
     done = vac(folder, "diff", "one", "two", "--json")
     assert done.returncode == 5
