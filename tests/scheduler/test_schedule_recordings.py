@@ -176,6 +176,40 @@ def test_a_machine_of_a_group_does_not_go_on_alone(group: list[Path]) -> None:
         assert "and its end" in vac("replay", f"rec/{name}")
 
 
+@pytest.mark.parametrize(("ticks", "turns"), [(0, 4), (1, 4), (5, 4), (2500, 4), (5000, 4), (7900, 0)])
+def test_a_group_goes_on_together(group: list[Path], ticks: int, turns: int) -> None:
+    """Cut off again and again: before some have run at all, while messages are on their way, when some have halted."""
+    expected = unrecorded(group)
+    recorded(group, "--slice", 3 if ticks < 10 else 200, "--until", ticks, "--store", "beams", code=4)
+    for slice_ticks in (7, 100, 1000, 33)[:turns]:
+        options = ("--slice", slice_ticks, "--until", 400, "--store", "beams")
+        vac("schedule", "--resume", "rec", *options, code=4)
+    vac("schedule", "--resume", "rec", "--store", "beams", "--shared-core")
+    said = vac("schedule", "--resume", "rec", code=2)
+    assert said == "rec: all of its machines have halted or trapped\n"
+    ends = [Recording(Path("rec") / name).about.end for name in NAMES]
+    assert [(end.digest, bytes.fromhex(end.root)) for end in ends if end] == expected
+    with open_store("beams", writable=False) as store:
+        for name, end in zip(NAMES, ends, strict=True):
+            vac("replay", f"rec/{name}", "--engine", "golden")
+            assert end and store.run(name).next_tick == end.tick
+
+
+def test_what_did_not_stop_together_does_not_go_on(group: list[Path]) -> None:
+    recorded(group, "--until", 3000, "--slice", 100, code=4)
+    vac("schedule", *group, "--until", 3000, "--slice", 100, "--record", "other", code=4)
+    shutil.copytree("rec", "mixed")
+    shutil.rmtree("mixed/ring1")
+    shutil.copytree("other/ring1", "mixed/ring1")
+    assert "machines of 2 groups" in vac("schedule", "--resume", "mixed", code=2)
+    Recording(Path("rec/ring2")).set_end(None)
+    before = {path: path.read_bytes() for path in Path("rec").rglob("*") if path.is_file()}
+    assert "rec/ring2 has no end" in vac("schedule", "--resume", "rec", code=2)
+    assert before == {path: path.read_bytes() for path in Path("rec").rglob("*") if path.is_file()}
+    for arguments in ((), (*group, "--resume", "rec"), ("--resume", "rec", "--record", "new")):
+        assert len(vac("schedule", *arguments, code=2).splitlines()) == 1
+
+
 def test_machines_without_a_bus_go_on_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("touch.vasm").write_text(TOUCHER.format(leaves=9, bytes=4096 * 9))

@@ -22,6 +22,7 @@ from .run_beams import Store, beam_store
 from .schedule_machines import Planned, add_machines, consoles, keep_beams, planned, run_names
 from .schedule_recordings import ScheduledRecordings
 from .schedule_report import print_report, schedule_report
+from .schedule_resume import resumed
 from .schedule_run import ScheduleRun
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ _QUOTAS = ("max_ticks", "max_resident_pages", "max_io_per_slice", "deadline")
 
 def schedule(
     programs: Annotated[
-        list[Path], typer.Argument(help="Packages, images, or assembly sources.", metavar="PROGRAM...")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Packages, images, or assembly sources; none with --resume.", metavar="PROGRAM..."),
+    ] = None,
     copies: Annotated[int, typer.Option(help="Machines of each program.", min=1)] = 1,
     engine: Annotated[str, typer.Option(help=f"One of: {', '.join(ENGINES)}.")] = "fast",
     processes: Annotated[
@@ -65,6 +67,10 @@ def schedule(
         typer.Option(help="Record each machine as FOLDER/MACHINE, which can be replayed alone.", metavar="FOLDER"),
     ] = None,
     segment: Segment = 22,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with the machines recorded in this folder, where they stopped.", metavar="FOLDER"),
+    ] = None,
     frames: Frames = None,
     page_size: PageSize = None,
     tiers: Tiers = None,
@@ -105,23 +111,34 @@ def schedule(
         fail("--shared-core is one engine in this process; leave out --processes")
     if engine == "board" and processes:
         fail("a board is one core, which all machines share in this process; leave out --processes")
-    if record and processes:
+    if (resume is None) is (not programs):
+        fail("name programs, or --resume FOLDER")
+    if resume and (record or quota or quota_class or seed or copies > 1):
+        fail("machines go on as they were recorded: --resume goes with no --record, --quota, --seed or --copies")
+    if (record or resume) and processes:
         fail("machines in worker processes are not recorded; leave out --processes, or --record")
     if run_name and not store:
         fail("--run names runs of a store: say --store as well")
     _check_places(statistics, output)
     limits = quota_of(quota or [], (*_QUOTAS, "max_beams") if store or record else _QUOTAS, {})
-    machines = planned(programs, copies, seed, _read(input_file) if input_file else b"", quota_class)
+    given = _read(input_file) if input_file else b""
+    recordings = None
+    if resume:
+        with recording_errors():
+            machines = resumed(resume, given)
+        recordings = ScheduledRecordings(resume, engine)
+    else:
+        machines = planned(programs or [], copies, seed, given, quota_class)
+        if record:
+            recordings = ScheduledRecordings(record, engine, 1 << segment)
+            recordings.check_free(machines)
     runs = run_names(machines, run_name)
-    recordings = ScheduledRecordings(record, engine, 1 << segment) if record else None
-    if recordings:
-        recordings.check_free(machines)
     with ExitStack() as stack:
         if recordings:
             stack.enter_context(recording_errors())
             stack.callback(recordings.close)
         kept = stack.enter_context(beam_store(store)) if store else None
-        if kept:
+        if kept and not resume:
             kept.check_free(runs)
         pager = open_pager(frames, page_size, tiers, prefetch)
         if pager:
@@ -130,7 +147,7 @@ def schedule(
         scheduler = stack.enter_context(Scheduler(executor, pager=pager, slice_ticks=slice_ticks))
         add_machines(scheduler, machines, limits)
         if recordings:
-            recordings.start(scheduler, machines)
+            (recordings.go_on if resume else recordings.start)(scheduler, machines)
         end_of_beams = keep_beams(scheduler, kept, runs, engine) if kept else None
         run = ScheduleRun(scheduler, stack, statistics, every, tier_patience)
         with run.interruptible():

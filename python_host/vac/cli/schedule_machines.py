@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from ..engines.registry import EngineError
 from ..isa.beam import BEAM_BYTES
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from ..scheduler.scheduler import Scheduler
     from ..scheduler.virtual_machine import VirtualMachine
     from .run_beams import RunsKept
-
-_ON_BUSSES = ("net", "qwave")
 
 
 @dataclass
@@ -47,7 +46,7 @@ def planned(
     if quota_class and not any(package for _, _, package in loaded):
         fail("none of these is a package, so there is no policy that --quota-class could speak to")
     count = len(loaded) * copies
-    net, qwave = MessageBus(), MessageBus()
+    net, qwave, group = MessageBus(), MessageBus(), uuid4().hex
     machines: list[Planned] = []
     for path, image, package in loaded:
         for copy in range(copies):
@@ -58,10 +57,16 @@ def planned(
                 program.seed = seed + number
             else:
                 program.quota_class = quota_class
-                if count > 1 and any(spec.kind in _ON_BUSSES for spec in package.manifest.devices.values()):
-                    program.number = number
+                if count > 1 and (busses_of(program, "net") or busses_of(program, "qwave")):
+                    program.number, program.group = number, group
             machines.append(Planned(name, path, program, output))
     return machines
+
+
+def busses_of(program: Program, kind: str) -> list[int]:
+    """Numbers that a package's devices of this kind have on their bus."""
+    specs = program.package.manifest.devices.values() if program.package else ()
+    return [int(spec.options.get("number", program.number or 0)) for spec in specs if spec.kind == kind]
 
 
 def _loaded(path: Path) -> tuple[Image, Package | None]:
@@ -90,10 +95,10 @@ def add_machines(scheduler: Scheduler, machines: Sequence[Planned], limits: Quot
     for machine in machines:
         program, package = machine.program, machine.program.package
         program.pager = scheduler.pager
-        own = package_quota(package.manifest) if package else Quota()
+        quota = program.quota or _tighter(package_quota(package.manifest) if package else Quota(), limits)
         try:
             with package_errors(machine.path):
-                scheduler.add(program.host, name=machine.name, quota=_tighter(own, limits))
+                scheduler.add(program.host, name=machine.name, quota=quota)
         except (EngineError, MachineError, PagingError) as error:
             fail(f"{machine.path}: {error}")
 

@@ -27,7 +27,7 @@ class ScheduledRecordings:
     """Recordings in a folder, by the names of the machines. All methods raise RecordingError and CheckpointError where
     the disk refuses; what was recorded until then is there, as after a crash."""
 
-    def __init__(self, folder: Path, engine: str, segment_ticks: int) -> None:
+    def __init__(self, folder: Path, engine: str, segment_ticks: int = 1 << 22) -> None:
         self.folder = folder
         self._engine = engine
         self._segment_ticks = segment_ticks
@@ -41,6 +41,19 @@ class ScheduledRecordings:
             if (self.folder / machine.name / MANIFEST).exists():
                 fail(f"{self.folder / machine.name} is there already; name another folder")
 
+    def go_on(self, scheduler: Scheduler, machines: Sequence[Planned]) -> None:
+        """Puts all machines where their recordings ended, and records them from there on. Raises DeviceStateError as
+        well; nothing has changed on the disk then."""
+        from ..recording.recording import Recording
+        from ..recording.start import continue_host
+
+        for vm, machine in zip(scheduler.machines, machines, strict=True):
+            recording = Recording(self.folder / vm.name)
+            self._drive(vm, continue_host(recording, machine.program, vm.host, vm.machine.engine))
+            vm.stand()
+        for _, recorder in self._recorders:
+            recorder.recording.set_end(None)
+
     def start(self, scheduler: Scheduler, machines: Sequence[Planned]) -> None:
         """Records all machines from here on, none of which has run yet."""
         from ..recording.start import record_host
@@ -50,8 +63,11 @@ class ScheduledRecordings:
             recorder = record_host(
                 self.folder / vm.name, machine.program, vm.host, self._engine, self._segment_ticks, vm.machine.engine
             )
-            self._recorders.append((vm, recorder))
-            vm.drive, vm.counts_beams = _driver(recorder), True
+            self._drive(vm, recorder)
+
+    def _drive(self, vm: VirtualMachine, recorder: Recorder) -> None:
+        self._recorders.append((vm, recorder))
+        vm.drive, vm.counts_beams = _driver(recorder), True
 
     def finish(self, is_interrupted: bool) -> None:
         """Ends those that have not ended on their own. A machine that cannot be asked any more, because its engine, its

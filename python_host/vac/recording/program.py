@@ -31,7 +31,7 @@ class Program:
     0x30. seed: of `entropy_probe`; None for the package's, or 0. pager: pages the memory of what runs, not of what is
     played back. quota: what a recording of it is held to; None for what the package says. quota_class: what the
     package's policy is told; None for the manifest's. number: of the machine among those that it shares busses with,
-    None where it is alone. net, qwave: these busses."""
+    None where it is alone. group: names these. net, qwave: their busses."""
 
     image: Image
     package: Package | None = None
@@ -43,6 +43,7 @@ class Program:
     quota: Quota | None = None
     quota_class: str | None = None
     number: int | None = None
+    group: str | None = None
     net: MessageBus | None = None
     qwave: MessageBus | None = None
 
@@ -75,7 +76,7 @@ class Program:
         """What `from_recording` needs to make it again, as JSON values."""
         storage = None if self.storage is None else str(self.storage.absolute())
         options = {"seed": self.seed, "storage": storage, QUOTA: limits_to_json(self.limits)}
-        given = {"quota_class": self.quota_class, "number": self.number}
+        given = {"quota_class": self.quota_class, "number": self.number, "group": self.group}
         return options | {name: value for name, value in given.items() if value is not None}
 
     @staticmethod
@@ -86,6 +87,7 @@ class Program:
         return Program(
             recording.image, recording.package, storage=Path(storage) if storage else None, seed=options.get("seed"),
             quota=recording.quota, quota_class=options.get("quota_class"), number=options.get("number"),
+            group=options.get("group"),
         )  # fmt: skip
 
     def check_live(self) -> None:

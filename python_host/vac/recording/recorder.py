@@ -56,6 +56,7 @@ class Recorder:
         self._capture = MemoryCapture(scheduled_on or host.machine, host.memory.residency, memory)
         self._held = HeldQuota(recording.quota, host, recording.origin.tick, pager, is_enforced=scheduled_on is None)
         self._cause: StopCause | None = None
+        self._is_scheduled = scheduled_on is not None
         self._size = recording.about.segment_ticks
         self._last_name = (recording.checkpoints.names() or [None])[-1]
         self._since: frozenset[int] = frozenset()
@@ -151,7 +152,8 @@ class Recorder:
         interrupted, or at the limit of the last `run`. One that neither halted nor trapped gets a checkpoint, to go on
         from."""
         point = self._point()
-        if stop.reason is StopReason.TICK and point.tick > self.recording.origin.tick:
+        # Under a scheduler something may be on its way to a machine that has not run at all.
+        if stop.reason is StopReason.TICK and (point.tick > self.recording.origin.tick or self._is_scheduled):
             self.checkpoint(point)
         self.commit()
         digest = point.state.digest

@@ -141,7 +141,7 @@ def _check_types(about: About) -> None:
     if len(bytes.fromhex(about.chain)) != CHAIN_BYTES:
         raise ValueError(f"the log's hash is not of {CHAIN_BYTES} bytes")
     datetime.fromisoformat(about.created)
-    kinds = {"seed": int, "number": int, "storage": str, "quota_class": str}
+    kinds = {"seed": int, "number": int, "storage": str, "quota_class": str, "group": str}
     if any(type(about.options.get(name)) not in (kind, type(None)) for name, kind in kinds.items()):
         raise TypeError("its options are none")
     limits_from_json(about.options.get(QUOTA, {}))

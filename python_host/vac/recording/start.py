@@ -60,6 +60,26 @@ def resume_recording(recording: Recording, program: Program, create: Create) -> 
     return continue_recording(recording, lambda machine, log: program.host(machine, log), create, program.pager)
 
 
+def continue_host(recording: Recording, program: Program, host: Host, scheduled_on: Machine) -> Recorder:
+    """A recorder of a host that goes on with others, all of which stopped together; `program` made it, and it has not
+    run yet. The recording has its end until `Recording.set_end` takes it away, which is due before the host runs.
+
+    Raises RecordingError where the recording says no end that it could go on from, DeviceStateError where the devices
+    are others, PagingError where a tier under a pager fails.
+    """
+    end = recording.about.end
+    at_end = [
+        point
+        for point in recording.points()
+        if end and point.host is not None and (point.moment, point.position) == (end.moment, end.entries)
+    ]
+    if not end or not at_end:
+        raise RecordingError(f"{recording.folder} keeps no checkpoint of where its machine stopped among others")
+    place_host(host, at_end[-1])
+    host.run(end.tick)  # not one instruction: the others hear how far it has come
+    return Recorder(recording, host, at_end[-1].memory, program.pager, scheduled_on)
+
+
 def fork_recording(
     recording: Recording,
     moment: int,
