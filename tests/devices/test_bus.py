@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from vac.assembler.assemble import assemble
 from vac.devices.console import Console
-from vac.devices.device import DeviceStateError
+from vac.devices.device import REFUSAL, Access, DeviceStateError
 from vac.devices.message_bus import BusError, Message, MessageBus
 from vac.devices.net import Net
 from vac.devices.qwave import QWave
@@ -250,3 +250,35 @@ def test_console_and_clock_cannot_be_given_twice() -> None:
     for address in (0, 0x10, 0x21, 0x100):
         with pytest.raises(ValueError, match="no device can be given"):
             Host(create_machine("golden"), IMAGES[0], devices={address: Console()})
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from(["net", "qwave"]), st.integers(0, 9), st.integers(0, 3)), max_size=20))
+def test_a_device_that_follows_a_recording_has_what_its_machine_set(requests: list[tuple[str, int, int]]) -> None:
+    """Continued from there, it sends to the same peer, on the same topic, with the same count of what was sent."""
+
+    class Alone:
+        """All that the devices ask of a machine here."""
+
+        time, tick = 0, 0
+
+        def labels(self) -> int:
+            return 0
+
+    def devices() -> dict[str, Net | QWave]:
+        made: dict[str, Net | QWave] = {"net": Net(MessageBus(), 1, peers=[0, 2]), "qwave": QWave(MessageBus(), 1)}
+        for device in made.values():
+            device.machine = Alone()  # pyright: ignore[reportAttributeAccessIssue]
+        return made
+
+    asked, following = devices(), devices()
+    for name, register, value in requests:
+        if register == 9:
+            if name == "net" and asked["net"].save()["peer"] not in (0, 2):
+                continue
+            asked[name].write(b"data")
+            following[name].follow(Access(True, None, 4, b"data", 0))
+        elif asked[name].write_register(register, value, 0) is not REFUSAL:
+            following[name].follow(Access(True, register, value, b"", 0))
+    for name, device in asked.items():
+        assert following[name].save() == device.save()

@@ -111,8 +111,13 @@ class Net(BaseDevice):
         return len(data)
 
     def follow(self, access: Access) -> None:
-        """Only the time that was waited: who else was there, and what came, is not in the recording."""
-        if access.register == RECEIVE and not access.is_output:
+        """What this machine set, sent and waited: who else was there, and what came, is not in the recording."""
+        if access.is_output:
+            if access.register is None:
+                self._mailbox.port.sent += 1
+            elif access.register != WAITING:
+                self.write_register(access.register, access.value, access.tick)
+        elif access.register == RECEIVE:
             self.machine.sleep(access.value)
 
     def save(self) -> dict[str, Any]:

@@ -118,11 +118,14 @@ class QWave(BaseDevice):
         self._settle()  # what has arrived by now goes by the subscriptions until now
         if register == WAITING:
             return ACCEPTED if self._mailbox.drop() else REFUSAL
-        if register == SUBSCRIBE and (value in self._topics or len(self._topics) < MAX_SUBSCRIPTIONS):
-            self._topics.add(value)
+        return self._set_subscription(register, value)
+
+    def _set_subscription(self, register: int, topic: int) -> Reply:
+        if register == SUBSCRIBE and (topic in self._topics or len(self._topics) < MAX_SUBSCRIPTIONS):
+            self._topics.add(topic)
             return ACCEPTED
-        if register == UNSUBSCRIBE and value in self._topics:
-            self._topics.remove(value)
+        if register == UNSUBSCRIBE and topic in self._topics:
+            self._topics.remove(topic)
             return ACCEPTED
         return REFUSAL
 
@@ -146,7 +149,14 @@ class QWave(BaseDevice):
 
     def follow(self, access: Access) -> None:
         """As `Net.follow`."""
-        if access.register == RECEIVE and not access.is_output:
+        if access.is_output:
+            if access.register is None:
+                self._mailbox.port.sent += 1
+            elif access.register in (SUBSCRIBE, UNSUBSCRIBE):
+                self._set_subscription(access.register, access.value)
+            elif access.register != WAITING:
+                self.write_register(access.register, access.value, access.tick)
+        elif access.register == RECEIVE:
             self.machine.sleep(access.value)
 
     def save(self) -> dict[str, Any]:
