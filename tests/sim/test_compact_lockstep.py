@@ -7,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from vac.assembler.assemble import assemble, assemble_file
-from vac.golden.model import GoldenMachine
 from vac.host.session import Host
 from vac.image.image import Image, Segment
-from vac.isa.beam import BEAM_BYTES
 from vac.isa.instruction import Instruction
 from vac.isa.limits import CODE_ADDRESS_BITS, CODE_SLOT, DATA_STACK_CELLS, MAX_CODE_BYTES
-from vac.isa.state_map import BeamControlBit, HostRegister
+from vac.isa.state_map import HostRegister
 from vac.isa.table import INSTRUCTIONS
 from vac.isa.traps import Trap
-from vac.machine.protocol import MachineError, StopReason
+from vac.machine.protocol import MachineError
 from vac.machine.state import Status
 from vac_hdl.compact.micro_op import Action
 from vac_hdl.config import COMPACT_SIMULATION, CoreConfig
@@ -127,30 +125,6 @@ def test_epochs_and_emitted_values(counting: Image) -> None:
     machine = run_to_end(counting, Disturbance(slice_ticks=1 << 14))
     assert machine.state().sqi.coherence > 0xF000
     assert machine.counts.compared > 5000
-
-
-def test_shipping_only_marked_beams(counting: Image) -> None:
-    machine = RtlMachine(RtlOptions(config=COMPACT_SIMULATION))
-    machine.load(counting)
-    machine._write_register(HostRegister.BEAM_CONTROL, BeamControlBit.SHIP_MARKED)
-    assert machine.run(2000).reason is StopReason.TICK
-    golden = GoldenMachine()
-    golden.load(counting)
-    golden.run(2000)
-    beams = golden.drain_beams()
-    records = [beams[at : at + BEAM_BYTES] for at in range(0, len(beams), BEAM_BYTES)]
-    assert machine.drain_beams() == b"".join(record for record in records if record[5] & 0x5E)
-
-
-def test_lossy_port_counts_what_it_drops(counting: Image) -> None:
-    machine = RtlMachine(RtlOptions(config=COMPACT_SIMULATION, ready_256=2))
-    machine.load(counting)
-    machine._write_register(HostRegister.BEAM_CONTROL, BeamControlBit.SHIP_ALL | BeamControlBit.LOSSY)
-    machine.run(2000)
-    shipped = len(machine.drain_beams()) // BEAM_BYTES
-    lost = machine._read_register(HostRegister.BEAMS_LOST)
-    assert lost > 100
-    assert shipped + lost == 2000
 
 
 def test_read_only_registers_stay() -> None:
