@@ -23,6 +23,7 @@ from vac_sim.disturbance import Disturbance
 from vac_sim.lockstep import LockstepMachine
 from vac_sim.mismatch import LockstepMismatch
 from vac_sim.reference import RecordingGolden
+from vac_sim.replay_command import replay_command
 from vac_sim.span import FST_NAME, PNG_NAME
 
 pytestmark = pytest.mark.rtl
@@ -89,7 +90,10 @@ def test_it_opens_at_the_mismatch_with_both_states(case_path: Path) -> None:
     assert session.history.read(1, 16, 4)[0] == INPUT[-1]
     said = Commands(session).run("mismatch")
     assert session.tick == WRONG_TICK and "≠ stack 0" in said and "  sp " in said
-    assert f"waveform of ticks {WRONG_TICK - 150:,} to {WRONG_TICK + 50:,}:\n  python -m vac_sim.replay" in said
+    assert (
+        f"waveform of ticks {WRONG_TICK - 150:,} to {WRONG_TICK + 50:,}:\n  {replay_command(case_path, WRONG_TICK)}"
+        in said
+    )
 
 
 def test_what_led_there_can_be_asked(case_path: Path) -> None:
