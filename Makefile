@@ -98,4 +98,5 @@ $(STAMP): pyproject.toml requirements.lock
 	@echo "make: installing $$(grep -c == requirements.lock) packages, about a minute"
 	@$(PIP) install -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PY) -c "from vac.engines.registry import serving_engine; print('make: the engine fast is served by', serving_engine('fast'))"
 	@touch $@
